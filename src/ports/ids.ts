@@ -1,0 +1,8 @@
+// Port: fresh identifiers, so that a simulation can be repeated from its seed.
+
+export interface Ids {
+  /** A random RFC 9562 version 4 UUID, lower case with dashes. */
+  uuid(): string;
+  /** Uniform in [0, 1), for jitter. */
+  random(): number;
+}
