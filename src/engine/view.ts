@@ -9,6 +9,12 @@ import type { Policy } from '../core/policy.ts';
 import type { HostInfo } from '../ports/hypervisor.ts';
 import type { EventPage, EventQuery, Store } from '../ports/store.ts';
 
+/** A policy in force and the file it came from. */
+export interface LoadedPolicy {
+  readonly policy: Policy;
+  readonly file: string;
+}
+
 export interface HostStatus {
   readonly name: HostName;
   readonly uri: string;

@@ -1,0 +1,63 @@
+// One request to a guest's backend, checked: `GET /N` must give the N-th Fibonacci number from the VM that was asked.
+// Not here: whom to ask, how often (load-client).
+
+import { request } from 'node:http';
+import type { Endpoint } from '../src/core/model.ts';
+import { fibonacci } from './fibonacci.ts';
+
+export interface Target {
+  readonly vm: string;
+  readonly endpoint: Endpoint;
+}
+
+export interface Answer {
+  /** The HTTP status, or in one word what went wrong: `wrong-answer`, `timeout`, `ECONNRESET`… Only '200' is a success. */
+  readonly status: string;
+  readonly latencyMs: number;
+}
+
+const MAX_ANSWER_BYTES = 4096;
+
+/** Never rejects. A connection of its own for each request, as different people would have, so that the time includes connecting. */
+export function ask(target: Target, n: number, timeoutMs: number): Promise<Answer> {
+  const startedMs = performance.now();
+  return new Promise((resolve) => {
+    const end = (status: string) => resolve({ status, latencyMs: performance.now() - startedMs });
+    const call = request({
+      host: target.endpoint.address,
+      port: target.endpoint.port,
+      path: `/${n}`,
+      agent: false,
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    call.on('error', (error: NodeJS.ErrnoException) =>
+      end(error.name === 'AbortError' ? 'timeout' : (error.code ?? 'error')),
+    );
+    call.on('response', (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        body += chunk;
+        if (body.length > MAX_ANSWER_BYTES) call.destroy(Object.assign(new Error('too long'), { code: 'too-long' }));
+      });
+      response.on('error', () => end('cut-off'));
+      response.on('end', () => {
+        if (response.statusCode !== 200) end(String(response.statusCode));
+        else end(isRightAnswer(body, target.vm, n) ? '200' : 'wrong-answer');
+      });
+    });
+    call.end();
+  });
+}
+
+export function isRightAnswer(body: string, vm: string, n: number): boolean {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(body);
+  } catch {
+    return false;
+  }
+  if (typeof answer !== 'object' || answer === null) return false;
+  const { input, result, server } = answer as Readonly<Record<string, unknown>>;
+  return input === n && result === fibonacci(n) && server === vm;
+}

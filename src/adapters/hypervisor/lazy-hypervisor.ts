@@ -1,0 +1,104 @@
+// A host that must first be brought up (an embedded libvirtd to start, a guest image to build): that happens at the first call.
+// While it does not succeed the host is simply unreachable, with the reason, and the next call tries again.
+
+import type { Endpoint, HostObservation } from '../../core/model.ts';
+import { Fault, isFault } from '../../ports/fault.ts';
+import type { HostInfo, Hypervisor, VmSpec } from '../../ports/hypervisor.ts';
+
+export class LazyHypervisor implements Hypervisor {
+  readonly host: string;
+  readonly #bringUp: () => Promise<Hypervisor>;
+  #coming: Promise<Hypervisor> | undefined;
+  #wake: (() => void)[] = [];
+  #ready: Hypervisor | undefined;
+
+  /** `bringUp` runs at most once at a time; it is not aborted with the call that began it, since others wait for it too. */
+  constructor(host: string, bringUp: () => Promise<Hypervisor>) {
+    this.host = host;
+    this.#bringUp = bringUp;
+  }
+
+  #get(signal: AbortSignal): Promise<Hypervisor> {
+    if (this.#ready) return Promise.resolve(this.#ready);
+    this.#coming ??= this.#bringUp()
+      .then((hypervisor) => {
+        this.#ready = hypervisor;
+        for (const wake of this.#wake.splice(0)) wake();
+        return hypervisor;
+      })
+      .catch((error: unknown) => {
+        this.#coming = undefined;
+        if (isFault(error)) throw error;
+        const message = error instanceof Error ? error.message : String(error);
+        throw new Fault('unreachable', message, { cause: error });
+      });
+    return abortable(this.#coming, signal);
+  }
+
+  async info(signal: AbortSignal): Promise<HostInfo> {
+    return (await this.#get(signal)).info(signal);
+  }
+
+  async observe(signal: AbortSignal): Promise<HostObservation> {
+    return (await this.#get(signal)).observe(signal);
+  }
+
+  async *changes(signal: AbortSignal): AsyncIterable<void> {
+    if (!this.#ready) {
+      await new Promise<void>((resolve) => {
+        this.#wake.push(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    if (this.#ready && !signal.aborted) yield* this.#ready.changes(signal);
+  }
+
+  async createDisk(spec: VmSpec, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).createDisk(spec, signal);
+  }
+
+  async define(spec: VmSpec, signal: AbortSignal): Promise<{ readonly endpoint?: Endpoint }> {
+    return (await this.#get(signal)).define(spec, signal);
+  }
+
+  async start(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).start(uuid, signal);
+  }
+
+  async endpoint(uuid: string, port: number, signal: AbortSignal): Promise<Endpoint | undefined> {
+    return (await this.#get(signal)).endpoint(uuid, port, signal);
+  }
+
+  async shutdown(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).shutdown(uuid, signal);
+  }
+
+  async destroy(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).destroy(uuid, signal);
+  }
+
+  async undefine(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).undefine(uuid, signal);
+  }
+
+  async deleteDisk(vmName: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).deleteDisk(vmName, signal);
+  }
+
+  async listDisks(signal: AbortSignal): Promise<readonly string[]> {
+    return (await this.#get(signal)).listDisks(signal);
+  }
+
+  async close(): Promise<void> {
+    await this.#ready?.close();
+  }
+}
+
+function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  if (signal.aborted) return Promise.reject(new Fault('aborted', 'the call was cancelled'));
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = () => reject(new Fault('aborted', 'the call was cancelled'));
+    signal.addEventListener('abort', onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

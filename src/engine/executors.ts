@@ -1,0 +1,163 @@
+// One executor per kind of step: does it once and says what became true. Each may be repeated; the compiler demands one per kind.
+// Not here: which step is next (core/steps), when to try again (worker), keeping the outcome (ledger).
+
+import { recordLaunchFailure, recordLaunchSuccess } from '../core/breaker.ts';
+import type { NewEvent } from '../core/events.ts';
+import type { BreakerMemory } from '../core/memory.ts';
+import type { Endpoint, VmRecord, VmStep } from '../core/model.ts';
+import type { Step } from '../core/steps.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Hypervisor, VmSpec } from '../ports/hypervisor.ts';
+import type { Prober } from '../ports/prober.ts';
+import { eventVm, inPhase } from './records.ts';
+
+export interface StepContext {
+  readonly hypervisor: Hypervisor;
+  readonly prober: Prober;
+  readonly clock: Clock;
+  readonly shutdownDeadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * - `progress`: facts for the record; applied even when its phase has changed meanwhile (a disk made is made).
+ * - `moved`: the record in another phase, with the events and the breaker's new memory; dropped when the phase has changed meanwhile.
+ * - `gone`: nothing of the VM is left.
+ * - `again`: nothing yet; ask once more after `afterMs`.
+ */
+export type Outcome =
+  | { readonly kind: 'progress'; readonly step?: VmStep; readonly endpoint?: Endpoint; readonly deadlineAtMs?: number }
+  | {
+      readonly kind: 'moved';
+      readonly record: VmRecord;
+      readonly events: readonly NewEvent[];
+      readonly breaker?: (memory: BreakerMemory) => BreakerMemory;
+    }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'again'; readonly afterMs: number };
+
+/** Every kind of step that does something. */
+export type Doing = Exclude<Step, { kind: 'wait' }>;
+type Executors = {
+  readonly [K in Doing['kind']]: (
+    record: VmRecord,
+    step: Extract<Doing, { kind: K }>,
+    context: StepContext,
+  ) => Promise<Outcome>;
+};
+
+/** A probe that gets no answer is asked again this soon. The answer itself takes a busy guest some ms. */
+const PROBE_TIMEOUT_MS = 150;
+const PROBE_AGAIN_MS = 30;
+const ENDPOINT_AGAIN_MS = 250;
+
+export const executors: Executors = {
+  'create-disk': async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.createDisk(specOf(record), signal);
+    return { kind: 'progress', step: 'disk-made' };
+  },
+
+  define: async (record, _step, { hypervisor, signal }) => {
+    const { endpoint } = await hypervisor.define(specOf(record), signal);
+    return { kind: 'progress', step: 'defined', ...(endpoint && { endpoint }) };
+  },
+
+  start: async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.start(record.uuid, signal);
+    return { kind: 'progress', step: 'started' };
+  },
+
+  probe: async (record, _step, { hypervisor, prober, clock, signal }) => {
+    if (record.endpoint === undefined) {
+      const endpoint = await hypervisor.endpoint(record.uuid, record.ready.http.port, signal);
+      return endpoint ? { kind: 'progress', endpoint } : { kind: 'again', afterMs: ENDPOINT_AGAIN_MS };
+    }
+    if (!(await prober.probe(record.endpoint, record.ready, PROBE_TIMEOUT_MS, signal))) {
+      return { kind: 'again', afterMs: PROBE_AGAIN_MS };
+    }
+    const nowMs = clock.nowMs();
+    const launched = {
+      type: 'vm.launched',
+      group: record.group,
+      vm: eventVm(record),
+      endpoint: record.endpoint,
+      launchMs: Math.round(nowMs - record.phaseAtMs),
+    } as const;
+    return {
+      kind: 'moved',
+      record: inPhase(record, 'in-service', nowMs),
+      events: [launched],
+      breaker: recordLaunchSuccess,
+    };
+  },
+
+  'give-up': async (record, { reason }, { clock }) => failedLaunch(record, reason, clock.nowMs()),
+
+  lost: async (record, { reason }, { clock }) => ({
+    kind: 'moved',
+    record: inPhase(record, 'removing', clock.nowMs(), { step: 'intended', reason }),
+    events: [{ type: 'vm.lost', group: record.group, vm: eventVm(record), reason }],
+  }),
+
+  'begin-removal': async (record, _step, { clock }) => ({
+    kind: 'moved',
+    record: inPhase(record, 'removing', clock.nowMs(), { step: 'intended' }),
+    events: [{ type: 'vm.drained', group: record.group, vm: eventVm(record) }],
+  }),
+
+  shutdown: async (record, _step, { hypervisor, clock, shutdownDeadlineMs, signal }) => {
+    await hypervisor.shutdown(record.uuid, signal);
+    return { kind: 'progress', step: 'stopping', deadlineAtMs: clock.nowMs() + shutdownDeadlineMs };
+  },
+
+  destroy: async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.destroy(record.uuid, signal);
+    return { kind: 'progress', step: 'stopped' };
+  },
+
+  'mark-stopped': async () => ({ kind: 'progress', step: 'stopped' }),
+
+  undefine: async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.undefine(record.uuid, signal);
+    return { kind: 'progress', step: 'undefined' };
+  },
+
+  'delete-disk': async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.deleteDisk(record.name, signal);
+    return { kind: 'gone' };
+  },
+
+  forget: async () => ({ kind: 'gone' }),
+};
+
+/** A launch that will not succeed: said, counted by the breaker, and cleaned up. */
+export function failedLaunch(record: VmRecord, reason: string, nowMs: number): Extract<Outcome, { kind: 'moved' }> {
+  return {
+    kind: 'moved',
+    record: inPhase(record, 'removing', nowMs, { step: 'intended', reason }),
+    events: [{ type: 'vm.failed', group: record.group, vm: eventVm(record), reason, step: record.step }],
+    breaker: (memory) => recordLaunchFailure(memory, nowMs, reason),
+  };
+}
+
+function specOf(record: VmRecord): VmSpec {
+  const { image, flavor } = record;
+  if (image === undefined || flavor === undefined) {
+    throw new Error(`VM ${record.name} is to be made, but its record has no image or flavor`);
+  }
+  return {
+    name: record.name,
+    uuid: record.uuid,
+    image,
+    flavor,
+    ready: record.ready,
+    metadata: {
+      id: record.id,
+      group: record.group,
+      owner: record.owner,
+      operation: record.operation,
+      image: image.name,
+      flavor: flavor.name,
+    },
+  };
+}

@@ -1,0 +1,166 @@
+// One turn: observe, decide, act, tell, once for all groups. Not here: when turns happen (engine), how steps are done (worker).
+
+import { decide } from '../core/decide.ts';
+import type { Decision, DecisionSummary, LoggedDecision } from '../core/decision.ts';
+import type { NewEvent } from '../core/events.ts';
+import type { Memory } from '../core/memory.ts';
+import type { HostView, VmRecord } from '../core/model.ts';
+import type { Policy } from '../core/policy.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ids } from '../ports/ids.ts';
+import { adoptStrays } from './adopt.ts';
+import type { HostWatch } from './host-watch.ts';
+import type { Change, Ledger, LedgerState } from './ledger.ts';
+import { intentsOf } from './records.ts';
+import { joinSnapshot } from './snapshot.ts';
+import type { Telemetry } from './view.ts';
+import type { Worker } from './worker.ts';
+
+export interface TurnParts {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly telemetry: Telemetry;
+  readonly hosts: readonly HostWatch[];
+  readonly worker: Worker;
+  readonly owner: string;
+  /** A turn waits for healthy hosts this long at most; a slower answer is used by a later turn. */
+  readonly observeBudgetMs: number;
+}
+
+export class Turn {
+  readonly #parts: TurnParts;
+  readonly #hostStates = new Map<string, HostView['state']>();
+  /** The latest evaluation per group, and how the last one kept in the store looked. */
+  readonly evaluations = new Map<string, { readonly decision: Decision; readonly at: string }>();
+  readonly #keptShape = new Map<string, string>();
+
+  constructor(parts: TurnParts) {
+    this.#parts = parts;
+  }
+
+  async run(policies: ReadonlyMap<string, Policy>, signal: AbortSignal): Promise<void> {
+    const { ledger, worker, clock } = this.#parts;
+    const views = await this.#observe(signal);
+    if (signal.aborted) return;
+    await ledger.change((state) => adoptStrays(state, views, policies, worker.forgotten, clock.nowMs()));
+    await ledger.change((state) => this.#decide(state, views, policies));
+    worker.kick();
+  }
+
+  async #observe(signal: AbortSignal): Promise<readonly HostView[]> {
+    const { hosts, clock, ledger, observeBudgetMs } = this.#parts;
+    const polls = hosts.map((host) => ({ awaited: host.worthWaitingFor, done: host.poll(signal) }));
+    const awaited = Promise.all(polls.filter((poll) => poll.awaited).map((poll) => poll.done));
+    const budget = new AbortController();
+    await Promise.race([awaited, clock.sleep(observeBudgetMs, budget.signal)]);
+    budget.abort();
+    const views = hosts.map((host) => host.view());
+    const events = views.flatMap((view) => this.#hostEvents(view));
+    if (events.length > 0 && !signal.aborted) await ledger.tell(...events);
+    return views;
+  }
+
+  #hostEvents(view: HostView): readonly NewEvent[] {
+    const before = this.#hostStates.get(view.name);
+    // A host that is only being asked for the first time has nothing to say yet.
+    if (before === view.state || (view.state === 'down' && view.reason === undefined)) return [];
+    this.#hostStates.set(view.name, view.state);
+    if (view.state === 'up') return [{ type: 'host.up', host: view.name }];
+    if (before === 'down' || before === 'stale') return [];
+    return [{ type: 'host.unreachable', host: view.name, reason: view.reason ?? 'it does not answer' }];
+  }
+
+  #decide(state: LedgerState, views: readonly HostView[], policies: ReadonlyMap<string, Policy>): Change {
+    const { clock, telemetry, worker } = this.#parts;
+    const nowMs = clock.nowMs();
+    const snapshot = joinSnapshot(views, state.vms.values(), worker.busy, nowMs);
+    const { decisions, memory } = decide(snapshot, [...policies.values()], state.memory, nowMs);
+    const decideMs = clock.nowMs() - nowMs;
+    for (const decision of decisions) telemetry.decided(decision.group, decideMs / 1000, decision);
+    return this.#changeFor(decisions, memory, decideMs, state, policies);
+  }
+
+  #changeFor(
+    decisions: readonly Decision[],
+    memory: Memory,
+    decideMs: number,
+    state: LedgerState,
+    policies: ReadonlyMap<string, Policy>,
+  ): Change {
+    const { clock, ids, owner } = this.#parts;
+    const at = clock.wall();
+    const putVms: VmRecord[] = [];
+    const events: NewEvent[] = [];
+    const kept: LoggedDecision[] = [];
+    let { nextVmId } = state;
+    for (const decision of decisions) {
+      this.evaluations.set(decision.group, { decision, at });
+      const policy = policies.get(decision.group);
+      if (policy === undefined) continue;
+      const acts = decision.actions.length > 0 || decision.desired !== decision.desiredBefore;
+      if (!acts && !this.#newShape(decision)) continue;
+      const id = ids.uuid();
+      kept.push({ ...decision, id, at });
+      if (!acts) continue;
+      if (decision.desired !== decision.desiredBefore) {
+        const change = {
+          what: 'desired',
+          from: decision.desiredBefore,
+          to: decision.desired,
+          by: moverOf(decision),
+        } as const;
+        events.push({ type: 'group.changed', group: decision.group, change });
+      }
+      events.push({ type: 'decision.made', group: decision.group, decision: summaryOf(decision, id, decideMs, clock) });
+      const at2 = { operation: id, nowMs: clock.nowMs(), nextVmId, owner };
+      const intents = intentsOf(decision, policy, at2, state.vms, () => ids.uuid());
+      putVms.push(...intents.putVms);
+      events.push(...intents.events);
+      nextVmId = intents.nextVmId;
+    }
+    return {
+      memory,
+      putVms,
+      events,
+      decisions: kept,
+      ...(nextVmId !== state.nextVmId && { nextVmId }),
+    };
+  }
+
+  /**
+   * An evaluation that does nothing is kept only when its explanation differs in kind from the last kept one:
+   * "cooling down" after "fires" is worth a row, the same answer each second is not.
+   */
+  #newShape(decision: Decision): boolean {
+    const shape = JSON.stringify([
+      decision.counts,
+      decision.verdicts.map((verdict) => [verdict.rule, verdict.verdict]),
+      decision.limits.map((limit) => limit.limit),
+    ]);
+    const isNew = this.#keptShape.get(decision.group) !== shape;
+    this.#keptShape.set(decision.group, shape);
+    return isNew;
+  }
+}
+
+function moverOf(decision: Decision): 'policy' | 'limits' {
+  return decision.cause === 'rule' ? 'policy' : 'limits';
+}
+
+function summaryOf(decision: Decision, id: string, decideMs: number, clock: Clock): DecisionSummary {
+  const { desiredBefore, desired, cause, rule, cpuPercent, actions, text } = decision;
+  const crossedAtMs = decision.verdicts.find((verdict) => verdict.rule === rule)?.crossedAtMs;
+  return {
+    id,
+    desiredBefore,
+    desired,
+    cause,
+    decideMs,
+    actions,
+    text,
+    ...(rule !== undefined && { rule }),
+    ...(cpuPercent !== undefined && { cpuPercent }),
+    ...(crossedAtMs !== undefined && { crossedAt: clock.wallOf(crossedAtMs) }),
+  };
+}

@@ -1,0 +1,231 @@
+// Carries one VM at a time from step to step: infer the next, do it, record it, again, until there is something to wait for.
+// A crash between two steps repeats one step. Not here: which VMs need work (turn), what a step is (core/steps, executors).
+
+import type { NewEvent } from '../core/events.ts';
+import type { BreakerMemory, DurableMemory } from '../core/memory.ts';
+import type { HostView, VmRecord } from '../core/model.ts';
+import { nextStep, type StepTiming } from '../core/steps.ts';
+import type { Clock } from '../ports/clock.ts';
+import { type Fault, isFault } from '../ports/fault.ts';
+import type { Hypervisor } from '../ports/hypervisor.ts';
+import type { Prober } from '../ports/prober.ts';
+import { type Doing, executors, failedLaunch, type Outcome, type StepContext } from './executors.ts';
+import type { Change, Ledger } from './ledger.ts';
+import type { Log } from './log.ts';
+import { eventVm } from './records.ts';
+import { Slots } from './slots.ts';
+import { joinSnapshot } from './snapshot.ts';
+import type { Telemetry } from './view.ts';
+
+export interface WorkerOptions {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly prober: Prober;
+  readonly telemetry: Telemetry;
+  readonly log: Log;
+  readonly host: (name: string) => { readonly hypervisor: Hypervisor; view(): HostView } | undefined;
+  readonly timing: (group: string) => StepTiming;
+  readonly random: () => number;
+}
+
+/** Steps that load a host (QEMU starting, disks written) run at most this many at a time per host. */
+const STEPS_PER_HOST = 4;
+/** No single step may take longer; then it is looked at again. Starting under emulation on a busy machine takes seconds. */
+const STEP_DEADLINE_MS = 60_000;
+const RETRY_MIN_MS = 250;
+const RETRY_MAX_MS = 15_000;
+/** Forgotten uuids are remembered this long, against pictures that are older. */
+const FORGOTTEN_KEEP_MS = 120_000;
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #busy = new Map<number, { readonly phase: VmRecord['phase']; readonly nap: AbortController }>();
+  readonly #slots = new Map<string, Slots>();
+  readonly #running = new Set<Promise<void>>();
+  readonly forgotten = new Map<string, number>();
+  readonly #stop = new AbortController();
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+  }
+
+  /** VMs that a step is being carried out on. */
+  get busy(): { has(vmId: number): boolean } {
+    return this.#busy;
+  }
+
+  /** Starts work on every VM that needs some and has none under way. */
+  kick(): void {
+    if (this.#stop.signal.aborted) return;
+    const { ledger, clock } = this.#options;
+    for (const [uuid, atMs] of this.forgotten) {
+      if (clock.nowMs() - atMs > FORGOTTEN_KEEP_MS) this.forgotten.delete(uuid);
+    }
+    for (const record of ledger.state.vms.values()) {
+      const busy = this.#busy.get(record.id);
+      // A VM moved to another phase while it naps between two tries need not sleep on.
+      if (busy && busy.phase !== record.phase) busy.nap.abort();
+      if (busy || this.#next(record) === undefined) continue;
+      const work = this.#work(record).finally(() => this.#running.delete(work));
+      this.#running.add(work);
+    }
+  }
+
+  /** Ends all work: steps under way are aborted and forgotten; what they did is found again at the next start. */
+  async stop(deadlineMs: number): Promise<void> {
+    this.#stop.abort();
+    for (const { nap } of this.#busy.values()) nap.abort();
+    await Promise.race([Promise.allSettled(this.#running), this.#options.clock.sleep(deadlineMs)]);
+  }
+
+  #next(record: VmRecord): Doing | undefined {
+    const { host, timing, clock } = this.#options;
+    const view = host(record.host)?.view();
+    const nowMs = clock.nowMs();
+    const [vm] = joinSnapshot(view ? [view] : [], [record], NOTHING, nowMs).vms;
+    if (vm === undefined) return undefined;
+    const step = nextStep(vm, timing(record.group), view?.state === 'up', nowMs);
+    return step.kind === 'wait' ? undefined : step;
+  }
+
+  async #work(first: VmRecord): Promise<void> {
+    const { ledger, log } = this.#options;
+    const { id } = first;
+    try {
+      for (let record: VmRecord | undefined = first; record !== undefined; record = ledger.vm(id)) {
+        const step = this.#next(record);
+        if (step === undefined || this.#stop.signal.aborted) return;
+        const nap = new AbortController();
+        this.#busy.set(id, { phase: record.phase, nap });
+        const napMs = await this.#doStep(record, step);
+        if (napMs !== undefined) await this.#options.clock.sleep(napMs, nap.signal);
+      }
+    } catch (error) {
+      // The store refused, or a bug: this VM's work ends for now, the next turn takes it up again.
+      log.error({ err: error, vm: first.name }, 'work on a VM was interrupted; it is taken up again next turn');
+    } finally {
+      this.#busy.delete(id);
+    }
+  }
+
+  /** Does one step and keeps its outcome. Returns how long to nap before looking again, if at all. */
+  async #doStep(record: VmRecord, step: Doing): Promise<number | undefined> {
+    const { clock, telemetry, host } = this.#options;
+    const watch = host(record.host);
+    if (watch === undefined) return RETRY_MAX_MS;
+    const begunAtMs = clock.nowMs();
+    const seconds = () => (clock.nowMs() - begunAtMs) / 1000;
+    try {
+      const outcome = await this.#execute(record, step, watch.hypervisor);
+      if (outcome.kind === 'again') return outcome.afterMs;
+      await this.#keep(record, outcome);
+      telemetry.stepped(record.group, step.kind, seconds(), 'ok');
+      return undefined;
+    } catch (error) {
+      if (this.#stop.signal.aborted) return undefined;
+      if (!isFault(error)) throw error;
+      const final = record.phase === 'launching' && isFault(error, 'refused', 'conflict');
+      telemetry.stepped(record.group, step.kind, seconds(), final ? 'failed' : 'retry');
+      if (final) {
+        await this.#keep(record, failedLaunch(record, sentence(step.kind, error), clock.nowMs()));
+        return undefined;
+      }
+      return this.#tryAgain(record, step, error);
+    }
+  }
+
+  #execute(record: VmRecord, step: Doing, hypervisor: Hypervisor): Promise<Outcome> {
+    const { clock, prober, timing } = this.#options;
+    const run = executors[step.kind] as (r: VmRecord, s: Doing, c: StepContext) => Promise<Outcome>;
+    const work = () =>
+      clock.deadline(
+        STEP_DEADLINE_MS,
+        (signal) =>
+          run(record, step, {
+            hypervisor,
+            prober,
+            clock,
+            shutdownDeadlineMs: timing(record.group).shutdownDeadlineMs,
+            signal,
+          }),
+        this.#stop.signal,
+      );
+    if (step.kind === 'probe') return work();
+    const slots = this.#slots.get(record.host) ?? new Slots(STEPS_PER_HOST);
+    this.#slots.set(record.host, slots);
+    return slots.run(work);
+  }
+
+  #tryAgain(record: VmRecord, step: Doing, fault: Fault): number {
+    const { ledger, log, random } = this.#options;
+    const tries = (ledger.vm(record.id)?.tries ?? record.tries) + 1;
+    const napMs = Math.min(RETRY_MIN_MS * 2 ** Math.min(tries, 10), RETRY_MAX_MS) * (0.5 + random() / 2);
+    log.warn(
+      { vm: record.name, host: record.host, step: step.kind, fault: fault.kind, tries, retryInMs: Math.round(napMs) },
+      `${sentence(step.kind, fault)}; it will be tried again`,
+    );
+    void ledger
+      .change((state) => {
+        const current = state.vms.get(record.id);
+        return current && { putVms: [{ ...current, tries }] };
+      })
+      .catch(() => undefined);
+    return napMs;
+  }
+
+  #keep(begun: VmRecord, outcome: Exclude<Outcome, { kind: 'again' }>): Promise<unknown> {
+    const { ledger, clock } = this.#options;
+    return ledger.change((state) => {
+      const current = state.vms.get(begun.id);
+      if (current === undefined) return undefined;
+      const nowMs = clock.nowMs();
+      // A turn may have moved it to another phase while the step ran: then only "a later look is needed" remains true.
+      if (current.phase !== begun.phase) return { putVms: [{ ...current, changedAtMs: nowMs }] };
+      if (outcome.kind === 'gone') {
+        this.forgotten.set(current.uuid, nowMs);
+        const reason = current.reason ?? 'removed';
+        return {
+          deleteVms: [current.id],
+          events: [{ type: 'vm.removed', group: current.group, vm: eventVm(current), reason }],
+        };
+      }
+      if (outcome.kind === 'progress') {
+        const { kind: _kind, ...facts } = outcome;
+        return { putVms: [{ ...current, ...facts, changedAtMs: nowMs, tries: 0 }] };
+      }
+      return { putVms: [outcome.record], ...breakerChange(current, outcome, ledger, clock) };
+    });
+  }
+}
+
+const NOTHING = { has: () => false };
+
+function breakerChange(
+  record: VmRecord,
+  outcome: Extract<Outcome, { kind: 'moved' }>,
+  ledger: Ledger,
+  clock: Clock,
+): Pick<Change, 'events' | 'memory'> {
+  const events: NewEvent[] = [...outcome.events];
+  if (outcome.breaker === undefined) return { events };
+  const memory = ledger.group(record.group);
+  const before = memory.durable.breaker;
+  const after: BreakerMemory = outcome.breaker(before);
+  if (after.openedAtMs !== undefined && after.retryAtMs !== undefined && after.retryAtMs !== before.retryAtMs) {
+    events.push({
+      type: 'breaker.opened',
+      group: record.group,
+      failures: after.failures,
+      retryAt: clock.wallOf(after.retryAtMs),
+      reason: after.lastReason ?? 'launches failed in a row',
+    });
+  } else if (before.openedAtMs !== undefined && after.openedAtMs === undefined) {
+    events.push({ type: 'breaker.closed', group: record.group });
+  }
+  const durable: DurableMemory = { ...memory.durable, breaker: after };
+  return { events, memory: { [record.group]: { ...memory, durable } } };
+}
+
+function sentence(step: string, fault: Fault): string {
+  return `${step} failed: ${fault.message}${fault.advice === undefined ? '' : ` (${fault.advice})`}`;
+}

@@ -1,0 +1,235 @@
+/**
+ * Domain resizing, devices, statistics, jobs, migration: rows of the procedure table.
+ * Only names, numbers and layouts; how a call is made is not known here.
+ */
+import { array, hyper, int, uhyper, uint } from '../bytes/xdr.ts';
+import {
+  bytes,
+  diskError,
+  domain,
+  limits,
+  memoryStat,
+  optionalText,
+  statsRecord,
+  text,
+  typedParam,
+  typedParams,
+  vcpuInfo,
+} from '../structs.ts';
+import { call, fast } from './procedure.ts';
+
+export const domainTuningProcedures = {
+  // Domains: resize and tuning
+  DOMAIN_SET_MEMORY_FLAGS: call(204, { dom: domain, memory: uhyper, flags: uint }, {}),
+  DOMAIN_SET_MEMORY: call(31, { dom: domain, memory: uhyper }, {}),
+  DOMAIN_SET_MAX_MEMORY: fast(30, { dom: domain, memory: uhyper }, {}),
+  DOMAIN_GET_MAX_MEMORY: fast(17, { dom: domain }, { memory: uhyper }),
+  DOMAIN_SET_VCPUS_FLAGS: call(199, { dom: domain, nvcpus: uint, flags: uint }, {}),
+  DOMAIN_GET_VCPUS_FLAGS: call(200, { dom: domain, flags: uint }, { num: int }),
+  DOMAIN_SET_VCPUS: call(32, { dom: domain, nvcpus: uint }, {}),
+  DOMAIN_SET_VCPU: call(384, { dom: domain, cpumap: text, state: int, flags: uint }, {}),
+  DOMAIN_PIN_VCPU_FLAGS: call(225, { dom: domain, vcpu: uint, cpumap: bytes, flags: uint }, {}),
+  DOMAIN_GET_VCPU_PIN_INFO: call(
+    230,
+    { dom: domain, ncpumaps: int, maplen: int, flags: uint },
+    { cpumaps: bytes, num: int },
+  ),
+  DOMAIN_SET_MEMORY_STATS_PERIOD: call(308, { dom: domain, period: int, flags: uint }, {}),
+  DOMAIN_SET_MEMORY_PARAMETERS: call(197, { dom: domain, params: typedParams, flags: uint }, {}),
+  DOMAIN_GET_MEMORY_PARAMETERS: call(
+    198,
+    { dom: domain, nparams: int, flags: uint },
+    { params: typedParams, nparams: int },
+  ),
+  DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS: call(219, { dom: domain, params: typedParams, flags: uint }, {}),
+  DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS: call(223, { dom: domain, nparams: int, flags: uint }, { params: typedParams }),
+  DOMAIN_SET_BLKIO_PARAMETERS: call(205, { dom: domain, params: typedParams, flags: uint }, {}),
+  DOMAIN_GET_BLKIO_PARAMETERS: call(
+    206,
+    { dom: domain, nparams: int, flags: uint },
+    { params: typedParams, nparams: int },
+  ),
+  DOMAIN_SET_BLOCK_IO_TUNE: call(252, { dom: domain, disk: text, params: typedParams, flags: uint }, {}),
+  DOMAIN_GET_BLOCK_IO_TUNE: call(
+    253,
+    { dom: domain, disk: optionalText, nparams: int, flags: uint },
+    { params: typedParams, nparams: int },
+  ),
+  DOMAIN_SET_INTERFACE_PARAMETERS: call(256, { dom: domain, device: text, params: typedParams, flags: uint }, {}),
+  DOMAIN_GET_INTERFACE_PARAMETERS: call(
+    257,
+    { dom: domain, device: text, nparams: int, flags: uint },
+    { params: typedParams, nparams: int },
+  ),
+  DOMAIN_BLOCK_RESIZE: call(251, { dom: domain, disk: text, size: uhyper, flags: uint }, {}),
+  DOMAIN_ATTACH_DEVICE_FLAGS: call(160, { dom: domain, xml: text, flags: uint }, {}),
+  DOMAIN_DETACH_DEVICE_FLAGS: call(161, { dom: domain, xml: text, flags: uint }, {}),
+  DOMAIN_DETACH_DEVICE_ALIAS: call(392, { dom: domain, alias: text, flags: uint }, {}),
+  DOMAIN_UPDATE_DEVICE_FLAGS: call(174, { dom: domain, xml: text, flags: uint }, {}),
+  // Domains: statistics
+  CONNECT_GET_ALL_DOMAIN_STATS: call(
+    344,
+    { doms: array(domain, limits.listItems), stats: uint, flags: uint },
+    { retStats: array(statsRecord, limits.listItems) },
+  ),
+  DOMAIN_MEMORY_STATS: call(159, { dom: domain, maxStats: uint, flags: uint }, { stats: array(memoryStat, 1_024) }),
+  DOMAIN_GET_CPU_STATS: call(
+    262,
+    { dom: domain, nparams: uint, start_cpu: int, ncpus: uint, flags: uint },
+    { params: typedParams, nparams: int },
+  ),
+  DOMAIN_GET_VCPUS: fast(
+    20,
+    { dom: domain, maxinfo: int, maplen: int },
+    { info: array(vcpuInfo, 16_384), cpumaps: bytes },
+  ),
+  DOMAIN_BLOCK_STATS_FLAGS: call(
+    243,
+    { dom: domain, path: text, nparams: int, flags: uint },
+    { params: typedParams, nparams: int },
+  ),
+  DOMAIN_BLOCK_STATS: call(
+    64,
+    { dom: domain, path: text },
+    { rd_req: hyper, rd_bytes: hyper, wr_req: hyper, wr_bytes: hyper, errs: hyper },
+  ),
+  DOMAIN_INTERFACE_STATS: fast(
+    65,
+    { dom: domain, device: text },
+    {
+      rx_bytes: hyper,
+      rx_packets: hyper,
+      rx_errs: hyper,
+      rx_drop: hyper,
+      tx_bytes: hyper,
+      tx_packets: hyper,
+      tx_errs: hyper,
+      tx_drop: hyper,
+    },
+  ),
+  DOMAIN_GET_BLOCK_INFO: call(
+    194,
+    { dom: domain, path: text, flags: uint },
+    { allocation: uhyper, capacity: uhyper, physical: uhyper },
+  ),
+  DOMAIN_GET_DISK_ERRORS: call(
+    263,
+    { dom: domain, maxerrors: uint, flags: uint },
+    { errors: array(diskError, 256), nerrors: int },
+  ),
+  DOMAIN_START_DIRTY_RATE_CALC: call(427, { dom: domain, seconds: int, flags: uint }, {}),
+  // Jobs and block jobs
+  DOMAIN_GET_JOB_INFO: call(
+    163,
+    { dom: domain },
+    {
+      type: int,
+      timeElapsed: uhyper,
+      timeRemaining: uhyper,
+      dataTotal: uhyper,
+      dataProcessed: uhyper,
+      dataRemaining: uhyper,
+      memTotal: uhyper,
+      memProcessed: uhyper,
+      memRemaining: uhyper,
+      fileTotal: uhyper,
+      fileProcessed: uhyper,
+      fileRemaining: uhyper,
+    },
+  ),
+  DOMAIN_GET_JOB_STATS: call(
+    298,
+    { dom: domain, flags: uint },
+    { type: int, params: array(typedParam, limits.jobStatsParams) },
+  ),
+  DOMAIN_ABORT_JOB: call(164, { dom: domain }, {}),
+  DOMAIN_ABORT_JOB_FLAGS: call(442, { dom: domain, flags: uint }, {}),
+  DOMAIN_GET_BLOCK_JOB_INFO: call(
+    238,
+    { dom: domain, path: text, flags: uint },
+    { found: int, type: int, bandwidth: uhyper, cur: uhyper, end: uhyper },
+  ),
+  DOMAIN_BLOCK_JOB_SET_SPEED: call(239, { dom: domain, path: text, bandwidth: uhyper, flags: uint }, {}),
+  DOMAIN_BLOCK_JOB_ABORT: call(237, { dom: domain, path: text, flags: uint }, {}),
+  DOMAIN_BLOCK_PULL: call(240, { dom: domain, path: text, bandwidth: uhyper, flags: uint }, {}),
+  DOMAIN_BLOCK_REBASE: call(266, { dom: domain, path: text, base: optionalText, bandwidth: uhyper, flags: uint }, {}),
+  DOMAIN_BLOCK_COMMIT: call(
+    290,
+    { dom: domain, disk: text, base: optionalText, top: optionalText, bandwidth: uhyper, flags: uint },
+    {},
+  ),
+  DOMAIN_BLOCK_COPY: call(345, { dom: domain, path: text, destxml: text, params: typedParams, flags: uint }, {}),
+  DOMAIN_SET_BLOCK_THRESHOLD: call(386, { dom: domain, dev: text, threshold: uhyper, flags: uint }, {}),
+  // Migration
+  DOMAIN_MIGRATE_PERFORM3_PARAMS: call(
+    305,
+    {
+      dom: domain,
+      dconnuri: optionalText,
+      params: array(typedParam, limits.migrateParams),
+      cookie_in: bytes,
+      flags: uint,
+    },
+    { cookie_out: bytes },
+  ),
+  DOMAIN_MIGRATE_BEGIN3_PARAMS: call(
+    302,
+    { dom: domain, params: array(typedParam, limits.migrateParams), flags: uint },
+    { cookie_out: bytes, xml: text },
+  ),
+  DOMAIN_MIGRATE_PREPARE3_PARAMS: call(
+    303,
+    { params: array(typedParam, limits.migrateParams), cookie_in: bytes, flags: uint },
+    { cookie_out: bytes, uri_out: optionalText },
+  ),
+  DOMAIN_MIGRATE_FINISH3_PARAMS: call(
+    306,
+    { params: array(typedParam, limits.migrateParams), cookie_in: bytes, flags: uint, cancelled: int },
+    { dom: domain, cookie_out: bytes },
+  ),
+  DOMAIN_MIGRATE_CONFIRM3_PARAMS: call(
+    307,
+    { dom: domain, params: array(typedParam, limits.migrateParams), cookie_in: bytes, flags: uint, cancelled: int },
+    {},
+  ),
+  DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS: call(
+    304,
+    { params: array(typedParam, limits.migrateParams), cookie_in: bytes, flags: uint },
+    { cookie_out: bytes },
+  ),
+  DOMAIN_MIGRATE_PERFORM3: call(
+    216,
+    {
+      dom: domain,
+      xmlin: optionalText,
+      cookie_in: bytes,
+      dconnuri: optionalText,
+      uri: optionalText,
+      flags: uhyper,
+      dname: optionalText,
+      resource: uhyper,
+    },
+    { cookie_out: bytes },
+  ),
+  DOMAIN_MIGRATE_BEGIN3: call(
+    213,
+    { dom: domain, xmlin: optionalText, flags: uhyper, dname: optionalText, resource: uhyper },
+    { cookie_out: bytes, xml: text },
+  ),
+  DOMAIN_MIGRATE_PREPARE3: call(
+    214,
+    { cookie_in: bytes, uri_in: optionalText, flags: uhyper, dname: optionalText, resource: uhyper, dom_xml: text },
+    { cookie_out: bytes, uri_out: optionalText },
+  ),
+  DOMAIN_MIGRATE_FINISH3: call(
+    217,
+    { dname: text, cookie_in: bytes, dconnuri: optionalText, uri: optionalText, flags: uhyper, cancelled: int },
+    { dom: domain, cookie_out: bytes },
+  ),
+  DOMAIN_MIGRATE_CONFIRM3: call(218, { dom: domain, cookie_in: bytes, flags: uhyper, cancelled: int }, {}),
+  DOMAIN_MIGRATE_SET_MAX_DOWNTIME: call(166, { dom: domain, downtime: uhyper, flags: uint }, {}),
+  DOMAIN_MIGRATE_GET_MAX_DOWNTIME: call(387, { dom: domain, flags: uint }, { downtime: uhyper }),
+  DOMAIN_MIGRATE_SET_MAX_SPEED: call(207, { dom: domain, bandwidth: uhyper, flags: uint }, {}),
+  DOMAIN_MIGRATE_GET_MAX_SPEED: call(242, { dom: domain, flags: uint }, { bandwidth: uhyper }),
+  DOMAIN_MIGRATE_START_POST_COPY: call(364, { dom: domain, flags: uint }, {}),
+} as const;

@@ -1,0 +1,271 @@
+// The contract of the Store port, run against every store, and builders for what goes into one.
+// Not here: files, locks and crashes (test/adapters/store).
+
+import { afterEach, describe, expect, test } from 'vitest';
+import type { LoggedDecision } from '../../src/core/decision.ts';
+import type { NewEvent } from '../../src/core/events.ts';
+import type { VmRecord } from '../../src/core/model.ts';
+import type { Store } from '../../src/ports/store.ts';
+
+export interface StoreUnderTest {
+  readonly store: Store;
+  /** Closes and opens again what was kept; absent for a store that keeps nothing. */
+  readonly reopen?: () => Promise<Store>;
+  readonly dispose: () => Promise<void>;
+}
+
+export interface StoreOptions {
+  readonly keepEvents?: number;
+  readonly keepDecisions?: number;
+}
+
+export const AT = '2026-01-02T03:04:05.678Z';
+
+export function aVmRecord(id: number, changes: Partial<VmRecord> = {}): VmRecord {
+  return {
+    id,
+    name: `web-${id}`,
+    uuid: `00000000-0000-4000-8000-${String(id).padStart(12, '0')}`,
+    group: 'web',
+    host: 'h1',
+    kind: 'clone',
+    owner: 'virtscale',
+    operation: `d-${id}`,
+    image: { name: 'backend', path: '/images/backend.qcow2', format: 'qcow2' },
+    flavor: { name: 'small', vcpus: 1, memoryMiB: 128 },
+    ready: { http: { port: 80, path: '/' } },
+    phase: 'launching',
+    step: 'intended',
+    phaseAtMs: 1000.5,
+    changedAtMs: 2000,
+    tries: 0,
+    ...changes,
+  };
+}
+
+export function aDecision(id: string, group = 'web'): LoggedDecision {
+  return {
+    id,
+    at: AT,
+    group,
+    atMs: 1000,
+    desiredBefore: 1,
+    desired: 2,
+    cause: 'rule',
+    rule: 'hot',
+    counts: { desired: 1, inService: 1, launching: 0, draining: 0, removing: 0, existing: 1 },
+    cpuPercent: 81.25,
+    cpuByVm: { 'web-1': 81.25 },
+    verdicts: [],
+    limits: [],
+    hosts: [{ name: 'h1', chosen: true, text: 'most free memory' }],
+    victims: [],
+    actions: [{ kind: 'launch', group, host: 'h1' }],
+    text: 'CPU is above 75 % for 3 s: one more',
+  };
+}
+
+export function anEvent(host: string): { readonly at: string; readonly event: NewEvent } {
+  return { at: AT, event: { type: 'host.up', host } };
+}
+
+function paused(group: string): { readonly at: string; readonly event: NewEvent } {
+  return { at: AT, event: { type: 'group.changed', group, change: { what: 'paused', by: 'user' } } };
+}
+
+export function storeContract(name: string, make: (options: StoreOptions) => Promise<StoreUnderTest>): void {
+  describe(`store contract: ${name}`, () => {
+    const made: StoreUnderTest[] = [];
+    const open = async (options: StoreOptions = {}): Promise<StoreUnderTest> => {
+      const under = await make(options);
+      made.push(under);
+      return under;
+    };
+    afterEach(async () => {
+      for (const under of made.splice(0)) await under.dispose();
+    });
+
+    test('a new store is empty, and its first VM is number 1', async () => {
+      const { store } = await open();
+      expect(await store.load()).toEqual({ vms: [], memory: {}, lastSeq: 0, nextVmId: 1 });
+      expect(await store.events({ since: 0, limit: 10 })).toEqual({ events: [], oldestSeq: 0, lastSeq: 0 });
+      expect(await store.decisions({ limit: 10 })).toEqual([]);
+    });
+
+    test('VM records and memories come back as they went in; later ones replace earlier ones', async () => {
+      const { store } = await open();
+      const full = aVmRecord(2, {
+        kind: 'existing',
+        phase: 'draining',
+        step: 'started',
+        deadlineAtMs: 9000,
+        endpoint: { address: '127.0.1.2', port: 80 },
+        reason: 'idle for 60 s',
+        tries: 3,
+        image: { name: 'b', path: '/b', format: 'raw', direct: { kernel: '/k', initrd: '/i', args: 'console=ttyS0' } },
+        flavor: { name: 'large', vcpus: 4, memoryMiB: 2048, diskGiB: 10 },
+      });
+      const web = { desired: 3, paused: true, lastOutAtMs: 5.25, lastInAtMs: 7, breaker: { failures: 0 } };
+      const odd = { paused: false, breaker: { failures: 3, openedAtMs: 1, retryAtMs: 2, lastReason: 'no «space»' } };
+      await store.commit({ putVms: [aVmRecord(1), aVmRecord(2)], putMemory: { web: { ...web, desired: 1 } } });
+      await store.commit({ putVms: [full], putMemory: { web, ['__proto__']: odd } });
+      const state = await store.load();
+      expect(state.vms).toEqual([aVmRecord(1), full]);
+      expect(Object.entries(state.memory).toSorted()).toEqual([
+        ['__proto__', odd],
+        ['web', web],
+      ]);
+    });
+
+    test('a deleted record is gone and its number is never given again', async () => {
+      const { store } = await open();
+      await store.commit({ putVms: [aVmRecord(4)] });
+      await store.commit({ deleteVms: [4, 99] });
+      expect(await store.load()).toMatchObject({ vms: [], nextVmId: 5 });
+    });
+
+    test('nextVmId only grows', async () => {
+      const { store } = await open();
+      await store.commit({ nextVmId: 8 });
+      await store.commit({ nextVmId: 3 });
+      expect((await store.load()).nextVmId).toBe(8);
+    });
+
+    test('events get gapless numbers in the given order, and are read as they were told', async () => {
+      const { store } = await open();
+      const first = await store.commit({ events: [anEvent('a'), anEvent('b')] });
+      const second = await store.commit({ events: [anEvent('c')] });
+      const told = [...first, ...second];
+      expect(told.map((event) => [event.seq, event.type === 'host.up' ? event.host : ''])).toEqual([
+        [1, 'a'],
+        [2, 'b'],
+        [3, 'c'],
+      ]);
+      expect(told[0]).toEqual({ seq: 1, at: AT, type: 'host.up', host: 'a' });
+      const page = await store.events({ since: 0, limit: 10 });
+      expect(page).toEqual({ events: told, oldestSeq: 1, lastSeq: 3 });
+      expect((await store.load()).lastSeq).toBe(3);
+    });
+
+    test('commits made at once do not mix', async () => {
+      const { store } = await open();
+      const commits = Array.from({ length: 30 }, (_, i) =>
+        store.commit({ events: [anEvent(`${i}`), anEvent(`${i}`)], putVms: [aVmRecord(i + 1)] }),
+      );
+      const reads = Promise.all([store.load(), store.events({ since: 0, limit: 5 })]);
+      const logged = await Promise.all(commits);
+      await reads;
+      for (const [i, events] of logged.entries()) {
+        expect(events.map((event) => (event.type === 'host.up' ? event.host : ''))).toEqual([`${i}`, `${i}`]);
+        expect(events[1]?.seq).toBe((events[0]?.seq ?? 0) + 1);
+      }
+      const { events } = await store.events({ since: 0, limit: 100 });
+      expect(events.map((event) => event.seq)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+    });
+
+    test('a commit that fails half-way leaves nothing, and the next one works', async () => {
+      const { store } = await open();
+      await store.commit({ decisions: [aDecision('d-1')], events: [anEvent('a')] });
+      const before = await store.load();
+      const changes = {
+        putVms: [aVmRecord(7)],
+        putMemory: { web: { paused: true, breaker: { failures: 1 } } },
+        // The id is taken: the last thing in this commit cannot be written.
+        decisions: [aDecision('d-2'), aDecision('d-1')],
+        events: [anEvent('b')],
+        nextVmId: 50,
+      };
+      await expect(store.commit(changes)).rejects.toThrow();
+      expect(await store.load()).toEqual(before);
+      expect(await store.decision('d-2')).toBeUndefined();
+      expect((await store.commit({ events: [anEvent('c')] }))[0]?.seq).toBe(2);
+    });
+
+    test('events are read by number, group and type, a page at a time', async () => {
+      const { store } = await open();
+      const decided: NewEvent = { type: 'breaker.closed', group: 'web' };
+      await store.commit({
+        events: [anEvent('a'), paused('web'), paused('db'), { at: AT, event: decided }, paused('web')],
+      });
+      const seqs = async (query: Parameters<Store['events']>[0]): Promise<readonly number[]> =>
+        (await store.events(query)).events.map((event) => event.seq);
+      expect(await seqs({ since: 0, limit: 2 })).toEqual([1, 2]);
+      expect(await seqs({ since: 2, limit: 2 })).toEqual([3, 4]);
+      expect(await seqs({ since: 5, limit: 2 })).toEqual([]);
+      expect(await seqs({ since: 0, limit: 10, group: 'web' })).toEqual([2, 4, 5]);
+      expect(await seqs({ since: 2, limit: 10, group: 'web' })).toEqual([4, 5]);
+      expect(await seqs({ since: 0, limit: 10, types: ['host.up', 'breaker.closed'] })).toEqual([1, 4]);
+      expect(await seqs({ since: 0, limit: 10, group: 'web', types: ['group.changed'] })).toEqual([2, 5]);
+      expect(await seqs({ since: 0, limit: 10, group: 'none' })).toEqual([]);
+    });
+
+    test('decisions are read newest first, by group and before another, and one by its id', async () => {
+      const { store } = await open();
+      await store.commit({ decisions: [aDecision('z'), aDecision('y', 'db')] });
+      await store.commit({ decisions: [aDecision('x'), aDecision('w')] });
+      const ids = async (query: Parameters<Store['decisions']>[0]): Promise<readonly string[]> =>
+        (await store.decisions(query)).map((decision) => decision.id);
+      expect(await ids({ limit: 10 })).toEqual(['w', 'x', 'y', 'z']);
+      expect(await ids({ limit: 2, before: 'w' })).toEqual(['x', 'y']);
+      expect(await ids({ limit: 10, group: 'web' })).toEqual(['w', 'x', 'z']);
+      expect(await ids({ limit: 10, group: 'web', before: 'x' })).toEqual(['z']);
+      expect(await ids({ limit: 10, before: 'nobody' })).toEqual([]);
+      expect(await store.decision('y')).toEqual(aDecision('y', 'db'));
+      expect(await store.decision('nobody')).toBeUndefined();
+    });
+
+    test('the oldest events and decisions go when there are too many; numbers go on', async () => {
+      const { store } = await open({ keepEvents: 10, keepDecisions: 3 });
+      for (let i = 1; i <= 25; i += 1) {
+        await store.commit({ events: [anEvent(`${i}`)], decisions: [aDecision(`d-${i}`)] });
+      }
+      const page = await store.events({ since: 0, limit: 100 });
+      expect(page.events.map((event) => event.seq)).toEqual(Array.from({ length: 10 }, (_, i) => i + 16));
+      expect(page).toMatchObject({ oldestSeq: 16, lastSeq: 25 });
+      expect((await store.decisions({ limit: 100 })).map((decision) => decision.id)).toEqual(['d-25', 'd-24', 'd-23']);
+      expect((await store.commit({ events: [anEvent('next')] }))[0]?.seq).toBe(26);
+    });
+
+    test('text of every kind survives', async () => {
+      const { store } = await open();
+      const host = 'ü 🚀 \' " \\ \u0000 \n \u2028';
+      await store.commit({ events: [anEvent(host)], putVms: [aVmRecord(1, { reason: host })] });
+      expect((await store.events({ since: 0, limit: 1 })).events[0]).toMatchObject({ host });
+      expect((await store.load()).vms[0]?.reason).toBe(host);
+    });
+
+    test('what was committed is there after closing and opening again', async () => {
+      const { store, reopen } = await open();
+      if (reopen === undefined) return;
+      await store.commit({
+        putVms: [aVmRecord(1), aVmRecord(2)],
+        putMemory: { web: { desired: 2, paused: false, breaker: { failures: 1 } } },
+        decisions: [aDecision('d-1')],
+        events: [anEvent('a'), anEvent('b')],
+        nextVmId: 9,
+      });
+      await store.commit({ deleteVms: [2] });
+      const before = [
+        await store.load(),
+        await store.events({ since: 0, limit: 9 }),
+        await store.decisions({ limit: 9 }),
+      ];
+      const again = await reopen();
+      const after = [
+        await again.load(),
+        await again.events({ since: 0, limit: 9 }),
+        await again.decisions({ limit: 9 }),
+      ];
+      expect(after).toEqual(before);
+    });
+
+    test('close waits for what was begun; closing twice is no error', async () => {
+      const { store, reopen } = await open();
+      const commit = store.commit({ events: [anEvent('a')] });
+      await store.close();
+      await store.close();
+      expect((await commit)[0]?.seq).toBe(1);
+      if (reopen !== undefined) expect((await (await reopen()).load()).lastSeq).toBe(1);
+    });
+  });
+}

@@ -1,0 +1,49 @@
+// What must become true once the faults have ended: every group as desired, and nothing left over anywhere.
+// Not here: what must hold all the time (invariants.ts).
+
+import type { Engine } from '../../src/engine/engine.ts';
+import type { Invariants } from './invariants.ts';
+import type { World } from './world.ts';
+
+/** Why the system has not converged, one sentence each; empty when it has. */
+export function leftToDo(
+  engine: Engine | undefined,
+  invariants: Invariants,
+  world: World,
+  nowMs: number,
+): readonly string[] {
+  if (engine === undefined) return ['no daemon runs'];
+  const left: string[] = [];
+  for (const host of engine.hosts()) if (host.state !== 'up') left.push(`host ${host.name} is ${host.state}`);
+  for (const { policy, memory, vms } of engine.groups()) {
+    const inService = vms.filter((vm) => vm.record.phase === 'in-service').length;
+    if (memory.desired !== inService) left.push(`${policy.group}: desired ${memory.desired}, in service ${inService}`);
+    if (inService < policy.min || inService > policy.max)
+      left.push(`${policy.group}: ${inService} is beyond its limits`);
+  }
+  for (const { record } of engine.vms()) {
+    if (record.phase !== 'in-service') left.push(`${record.name} is ${record.phase} (${record.step})`);
+  }
+  return [...left, ...leftOnHosts(invariants, world, nowMs)];
+}
+
+function leftOnHosts(invariants: Invariants, world: World, nowMs: number): readonly string[] {
+  const left: string[] = [];
+  const records = [...invariants.records.values()];
+  for (const host of world.hosts) {
+    const here = records.filter((record) => record.host === host.name);
+    const domains = host.domains(nowMs);
+    for (const record of here) {
+      const domain = domains.find((candidate) => candidate.uuid === record.uuid);
+      if (domain?.running !== true) left.push(`${record.name} has a record, but does not run on ${host.name}`);
+    }
+    for (const domain of domains) {
+      const known = here.some((record) => record.uuid === domain.uuid);
+      if (domain.metadata !== undefined && !known) left.push(`the domain ${domain.name} on ${host.name} has no record`);
+    }
+    for (const disk of host.diskNames()) {
+      if (!here.some((record) => record.name === disk)) left.push(`the disk ${disk} on ${host.name} has no record`);
+    }
+  }
+  return left;
+}

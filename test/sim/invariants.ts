@@ -1,0 +1,254 @@
+// What must hold at every moment, whatever goes wrong. Looks at the simulated hosts, the commits and the calls, never inside the engine.
+// Not here: what must hold once the faults have ended (convergence.ts).
+
+import type { MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
+import type { LoggedEvent } from '../../src/core/events.ts';
+import type { DurableMemory } from '../../src/core/memory.ts';
+import type { HostObservation, VmRecord } from '../../src/core/model.ts';
+import type { Policy } from '../../src/core/policy.ts';
+import type { StoreChanges } from '../../src/ports/store.ts';
+import type { Trace } from './trace.ts';
+
+export interface InvariantsOptions {
+  readonly hosts: readonly MemoryHost[];
+  readonly policies: readonly Policy[];
+  readonly now: () => number;
+  readonly trace: Trace;
+  /** A picture older than this is stale. */
+  readonly staleAfterMs: number;
+}
+
+/** A policy that was just replaced may still be the one a decision under way was made by. */
+const POLICY_CHANGE_MS = 5000;
+
+interface InForce {
+  policy: Policy;
+  before: Policy;
+  changedAtMs: number;
+}
+
+export class Invariants {
+  readonly #options: InvariantsOptions;
+  readonly #policies = new Map<string, InForce>();
+  /** The store's records and memories, kept from its commits. */
+  readonly records = new Map<number, VmRecord>();
+  readonly memory = new Map<string, DurableMemory>();
+  /** By host: when the last poll that succeeded began; absent when the last one failed. */
+  readonly #pictureAtMs = new Map<string, number>();
+  readonly #uuidOfId = new Map<number, string>();
+  readonly #drainingSinceMs = new Map<string, number>();
+  readonly #lastScaleMs = new Map<string, { readonly out?: number; readonly in?: number }>();
+  readonly #counts = new Map<string, number>();
+  #lastSeq = 0;
+
+  constructor(options: InvariantsOptions) {
+    this.#options = options;
+    for (const policy of options.policies) {
+      this.#policies.set(policy.group, { policy, before: policy, changedAtMs: Number.NEGATIVE_INFINITY });
+    }
+  }
+
+  policyChanged(policy: Policy): void {
+    const known = this.#policies.get(policy.group);
+    this.#policies.set(policy.group, {
+      policy,
+      before: known?.policy ?? policy,
+      changedAtMs: this.#options.now(),
+    });
+  }
+
+  policyOf(group: string): Policy | undefined {
+    return this.#policies.get(group)?.policy;
+  }
+
+  inService(group: string): number {
+    let count = 0;
+    for (const vm of this.records.values()) if (vm.group === group && vm.phase === 'in-service') count += 1;
+    return count;
+  }
+
+  /** The database is gone, and with it every promise that only it could keep. */
+  databaseLost(): void {
+    this.records.clear();
+    this.memory.clear();
+    this.#uuidOfId.clear();
+    this.#lastScaleMs.clear();
+    this.#drainingSinceMs.clear();
+    this.#lastSeq = 0;
+  }
+
+  /** A daemon that was just started has seen nothing. */
+  daemonStarted(): void {
+    this.#pictureAtMs.clear();
+  }
+
+  observed(host: string, seen: HostObservation): void {
+    this.#pictureAtMs.set(host, seen.startedAtMs);
+  }
+
+  notObserved(host: string): void {
+    this.#pictureAtMs.delete(host);
+  }
+
+  /** Once per commit that really happened. */
+  committed(changes: StoreChanges, logged: readonly LoggedEvent[]): void {
+    const before = new Map(this.records);
+    for (const record of changes.putVms ?? []) this.#recordPut(record);
+    for (const id of changes.deleteVms ?? []) this.records.delete(id);
+    for (const event of logged) this.#eventTold(event, before);
+    for (const [group, memory] of Object.entries(changes.putMemory ?? {})) this.memory.set(group, memory);
+    this.everySecond();
+  }
+
+  /** Counts whatever exists: no group grows beyond its max. */
+  everySecond(): void {
+    for (const group of this.#policies.keys()) {
+      const count = this.#existing(group).size;
+      const before = this.#counts.get(group) ?? 0;
+      const max = this.#bound(group, 'max');
+      if (count > max && count > before) this.#violation(`group ${group} grew to ${count} VMs, max is ${max}`);
+      this.#counts.set(group, count);
+    }
+    for (const host of this.#options.hosts) {
+      for (const violation of host.violations.splice(0)) this.#violation(violation);
+    }
+  }
+
+  /** Before each call that takes something away. */
+  takesAway(call: string, host: string, of: { readonly uuid: string } | { readonly name: string }): void {
+    const { now, staleAfterMs } = this.#options;
+    const pictureAtMs = this.#pictureAtMs.get(host);
+    const subject = 'uuid' in of ? of.uuid : of.name;
+    if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs) {
+      this.#violation(`${call} ${subject} on ${host}, whose picture is stale`);
+    }
+    const record = [...this.records.values()].find((vm) => ('uuid' in of ? vm.uuid === of.uuid : vm.name === of.name));
+    if (record === undefined) {
+      if (call !== 'deleteDisk') this.#violation(`${call} ${subject} on ${host}: there is no record of it`);
+      return;
+    }
+    if (record.phase !== 'removing') this.#violation(`${call} of ${record.name}, which is ${record.phase}`);
+    if (record.kind === 'existing' && call !== 'shutdown') this.#violation(`${call} of the listed ${record.name}`);
+    this.#graceIsOver(call, record);
+  }
+
+  #graceIsOver(call: string, record: VmRecord): void {
+    const drainingSinceMs = this.#drainingSinceMs.get(record.uuid);
+    const graceMs = this.#bound(record.group, 'drainGraceMs');
+    const domain = this.#domainOf(record);
+    if (drainingSinceMs === undefined || domain?.running !== true) return;
+    if (this.#options.now() - drainingSinceMs < graceMs) {
+      this.#violation(`${call} of ${record.name} before its ${graceMs} ms of grace were over`);
+    }
+  }
+
+  #recordPut(record: VmRecord): void {
+    const known = this.#uuidOfId.get(record.id);
+    if (known !== undefined && known !== record.uuid) this.#violation(`the VM id ${record.id} was given twice`);
+    this.#uuidOfId.set(record.id, record.uuid);
+    for (const other of this.records.values()) {
+      if (other.id === record.id) continue;
+      if (other.uuid === record.uuid) this.#violation(`two records of the domain ${record.uuid}`);
+      if (other.name === record.name && other.host === record.host) this.#violation(`two records named ${record.name}`);
+    }
+    this.records.set(record.id, record);
+  }
+
+  #eventTold(event: LoggedEvent, before: ReadonlyMap<number, VmRecord>): void {
+    const { trace } = this.#options;
+    trace.count(`event ${event.type}`);
+    const { seq, at: _at, ...rest } = event;
+    trace.line(`event ${seq} ${JSON.stringify(rest)}`);
+    if (seq !== this.#lastSeq + 1) this.#violation(`event ${seq} came after ${this.#lastSeq}`);
+    this.#lastSeq = seq;
+    if (event.type === 'vm.launching') this.#launching(event.group);
+    if (event.type === 'vm.draining') {
+      this.#drainingSinceMs.set(event.vm.uuid, this.#options.now());
+      this.#takenOut(event.vm.host, event.vm.name, before.get(event.vm.id));
+    }
+    if (event.type === 'vm.lost') this.#lost(event.vm.host, event.vm.name, event.vm.uuid);
+    if (event.type === 'decision.made') this.#cooledDown(event.group, event.decision.cause, event.decision.rule);
+  }
+
+  #launching(group: string): void {
+    const breaker = this.memory.get(group)?.breaker;
+    if (breaker?.retryAtMs === undefined) return;
+    if (this.#options.now() < breaker.retryAtMs) this.#violation(`a launch in ${group} although its breaker is open`);
+    const launching = [...this.records.values()].filter((vm) => vm.group === group && vm.phase === 'launching').length;
+    if (launching > 1) this.#violation(`${launching} launches in ${group} at once while its breaker tries again`);
+  }
+
+  /** Somebody who serves is taken out of service by our decision: enough others must serve. */
+  #takenOut(host: string, name: string, before: VmRecord | undefined): void {
+    this.#options.trace.count('taken out of service');
+    this.#pictureIsFresh(`draining of ${name}`, host);
+    if (before === undefined) return;
+    const left = this.inService(before.group);
+    const min = this.#bound(before.group, 'min');
+    if (left < min) this.#violation(`draining ${name} leaves ${left} of ${before.group} in service, min is ${min}`);
+  }
+
+  #lost(host: string, name: string, uuid: string): void {
+    this.#pictureIsFresh(`the loss of ${name}`, host);
+    const domain = this.#domains().find((candidate) => candidate.uuid === uuid);
+    if (domain?.running === true) this.#options.trace.count('lost although it runs again');
+  }
+
+  #pictureIsFresh(what: string, host: string): void {
+    const { now, staleAfterMs } = this.#options;
+    const pictureAtMs = this.#pictureAtMs.get(host);
+    if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs) {
+      this.#violation(`${what} was told on a stale picture of ${host}`);
+    }
+  }
+
+  /** A rule keeps its cooldown, across restarts too: out after the last out, in after the last of either. */
+  #cooledDown(group: string, cause: string, ruleName: string | undefined): void {
+    const { trace, now } = this.#options;
+    trace.count(`decision ${cause}${ruleName === undefined ? '' : ` ${ruleName}`}`);
+    if (cause !== 'rule' || ruleName === undefined) return;
+    const rule = this.#policies.get(group)?.policy.rules.find((candidate) => candidate.name === ruleName);
+    if (rule === undefined) return;
+    const last = this.#lastScaleMs.get(group) ?? {};
+    const sinceMs =
+      rule.direction === 'out'
+        ? (last.out ?? Number.NEGATIVE_INFINITY)
+        : Math.max(last.out ?? Number.NEGATIVE_INFINITY, last.in ?? Number.NEGATIVE_INFINITY);
+    // The decision was made a commit's time before it is told.
+    const TOLD_LATER_MS = 100;
+    if (now() - sinceMs < rule.cooldownMs - TOLD_LATER_MS) {
+      this.#violation(`rule ${ruleName} of ${group} fired ${now() - sinceMs} ms after the last scaling`);
+    }
+    this.#lastScaleMs.set(group, { ...last, [rule.direction]: now() });
+  }
+
+  /** Uuids of what a group has: every record, and every domain that is there. */
+  #existing(group: string): Set<string> {
+    const uuids = new Set<string>();
+    for (const vm of this.records.values()) if (vm.group === group) uuids.add(vm.uuid);
+    for (const domain of this.#domains()) if (domain.metadata?.group === group) uuids.add(domain.uuid);
+    return uuids;
+  }
+
+  #domains() {
+    const nowMs = this.#options.now();
+    return this.#options.hosts.flatMap((host) => host.domains(nowMs));
+  }
+
+  #domainOf(record: VmRecord) {
+    return this.#domains().find((domain) => domain.uuid === record.uuid);
+  }
+
+  /** The looser of the present policy's limit and that of the policy before it, for as long as that may still matter. */
+  #bound(group: string, limit: 'min' | 'max' | 'drainGraceMs'): number {
+    const inForce = this.#policies.get(group);
+    if (inForce === undefined) return limit === 'max' ? Number.POSITIVE_INFINITY : 0;
+    const { policy, before, changedAtMs } = inForce;
+    if (this.#options.now() - changedAtMs > POLICY_CHANGE_MS) return policy[limit];
+    return limit === 'max' ? Math.max(policy.max, before.max) : Math.min(policy[limit], before[limit]);
+  }
+
+  #violation(text: string): void {
+    this.#options.trace.violation(text);
+  }
+}

@@ -1,0 +1,76 @@
+// `npm run sim -- --seed N --runs M`: runs of the simulation for people. Exit status 1 when something was violated, with the seed
+// that shows it again; 2 when the arguments make no sense. Not here: the runs that the tests make (sim.test.ts).
+
+import { parseArgs } from 'node:util';
+import { type SimResult, simulate } from './simulation.ts';
+
+const USAGE = 'usage: npm run sim -- [--seed N] [--runs M] [--trace]';
+
+function wholeNumber(text: string, from: number): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= from) return value;
+  console.error(`${text} is no whole number from ${from} on\n${USAGE}`);
+  process.exit(2);
+}
+
+function args(): { readonly seed: number; readonly runs: number; readonly trace: boolean } {
+  try {
+    const { values } = parseArgs({
+      options: { seed: { type: 'string' }, runs: { type: 'string' }, trace: { type: 'boolean', default: false } },
+    });
+    return {
+      seed: values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : wholeNumber(values.seed, 0),
+      runs: values.runs === undefined ? 1 : wholeNumber(values.runs, 1),
+      trace: values.trace,
+    };
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+function report(result: SimResult, elapsedMs: number): void {
+  const { seed, options, counts, violations, convergedMs } = result;
+  const groups = options.policies.map(({ group, min, max }) => `${group} ${min}..${max}`).join(', ');
+  const events = [...counts].reduce((sum, [what, count]) => (what.startsWith('event ') ? sum + count : sum), 0);
+  const faults = [...counts].reduce((sum, [what, count]) => (what.startsWith('fault ') ? sum + count : sum), 0);
+  const verdict = violations.length > 0 ? 'VIOLATED' : `converged in ${((convergedMs ?? 0) / 1000).toFixed(0)} s`;
+  console.log(
+    `seed ${seed}: ${options.hosts.length} hosts, ${groups}; ${faults} faults, ${events} events, ${verdict}` +
+      ` (${elapsedMs.toFixed(0)} ms, fingerprint ${result.fingerprint})`,
+  );
+}
+
+function reportViolations(result: SimResult): void {
+  console.log(`\nviolations of seed ${result.seed}:`);
+  for (const violation of result.violations) console.log(`  - ${violation}`);
+  console.log(`\nthe last of its trace:`);
+  for (const line of result.tail) console.log(`  ${line}`);
+  console.log(`\nagain: npm run sim -- --seed ${result.seed} --trace\n`);
+}
+
+function reportCoverage(totals: ReadonlyMap<string, number>): void {
+  console.log('\nwhat really happened, all runs together:');
+  for (const [what, count] of [...totals].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    console.log(`  ${String(count).padStart(8)}  ${what}`);
+  }
+}
+
+const { seed, runs, trace } = args();
+console.log(`seed ${seed}, runs ${runs}`);
+const totals = new Map<string, number>();
+const failed: number[] = [];
+for (let run = 0; run < runs; run += 1) {
+  const begun = performance.now();
+  const result = await simulate(seed + run, trace ? (line) => console.log(line) : undefined);
+  report(result, performance.now() - begun);
+  for (const [what, count] of result.counts) totals.set(what, (totals.get(what) ?? 0) + count);
+  if (result.violations.length === 0) continue;
+  failed.push(result.seed);
+  reportViolations(result);
+}
+reportCoverage(totals);
+console.log(
+  failed.length === 0 ? `\nall ${runs} runs held` : `\n${failed.length} of ${runs} runs violated: ${failed.join(', ')}`,
+);
+process.exitCode = failed.length === 0 ? 0 : 1;

@@ -1,0 +1,85 @@
+// A daemon's life: everything it waits for passes through here, and after its death nothing ever comes back to it.
+// That is what SIGKILL looks like from inside: no catch, no finally, no last word. Not here: when it dies (faults.ts).
+
+import type { Clock } from '../../src/ports/clock.ts';
+
+export class Life {
+  #dead = false;
+  #pointsLeft = Number.POSITIVE_INFINITY;
+  readonly #onDeath: (where: string) => void;
+
+  constructor(onDeath: (where: string) => void) {
+    this.#onDeath = onDeath;
+  }
+
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** It will die at the `points`-th point from now: just before or just after a call or a commit. */
+  dieAfter(points: number): void {
+    this.#pointsLeft = points;
+  }
+
+  kill(where: string): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    this.#onDeath(where);
+  }
+
+  /** The work's outcome, while the daemon lives; after that nothing. */
+  async guard<T>(work: Promise<T>): Promise<T> {
+    try {
+      const value = await work;
+      return this.#dead ? await never() : value;
+    } catch (error) {
+      if (this.#dead) return await never();
+      throw error;
+    }
+  }
+
+  /** A point at which the daemon may die. */
+  async point(where: string): Promise<void> {
+    if (!this.#dead) {
+      this.#pointsLeft -= 1;
+      if (this.#pointsLeft <= 0) this.kill(where);
+    }
+    if (this.#dead) await never();
+  }
+}
+
+export class MortalClock implements Clock {
+  readonly #clock: Clock;
+  readonly #life: Life;
+
+  constructor(clock: Clock, life: Life) {
+    this.#clock = clock;
+    this.#life = life;
+  }
+
+  nowMs(): number {
+    return this.#clock.nowMs();
+  }
+
+  wall(): string {
+    return this.#clock.wall();
+  }
+
+  wallOf(engineMs: number): string {
+    return this.#clock.wallOf(engineMs);
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    if (this.#life.dead) return never();
+    return this.#life.guard(this.#clock.sleep(ms, signal));
+  }
+
+  async deadline<T>(ms: number, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    if (this.#life.dead) return never();
+    return this.#life.guard(this.#clock.deadline(ms, work, signal));
+  }
+}
+
+export function never(): Promise<never> {
+  return new Promise(() => {});
+}

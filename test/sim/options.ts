@@ -1,0 +1,165 @@
+// What one simulated run is made of, drawn from its seed: hosts, groups, load, and how likely each fault is.
+// Not here: making the faults happen (faults.ts). Each run draws its own mix, so that some runs are calm and some are storms.
+
+import type { ListedDomain, Policy } from '../../src/core/policy.ts';
+import { SeededRandom } from '../support/seeded-ids.ts';
+
+export const FAULTS = [
+  'host-unreachable',
+  'host-hang',
+  'call-fails',
+  'pool-full',
+  'image-bad',
+  'never-ready',
+  'unready',
+  'ignores-shutdown',
+  'cpu-absent',
+  'cpu-reset',
+  'domain-dies',
+  'stranger-removes',
+  'stranger-defines',
+  'store-full',
+  'daemon-killed-at-call',
+  'daemon-killed-at-time',
+  'daemon-restarted',
+  'user-command',
+  'policy-changed',
+  'wall-step',
+] as const;
+
+export type FaultName = (typeof FAULTS)[number];
+
+export interface SimHost {
+  readonly name: string;
+  readonly network: 'forward' | 'lease';
+  readonly latencyMs: number;
+  readonly bootMs: number;
+  readonly guestShutdownMs: number;
+}
+
+export interface SimOptions {
+  readonly seed: number;
+  readonly hosts: readonly [SimHost, ...SimHost[]];
+  readonly policies: readonly Policy[];
+  /** Listed domains that exist from the beginning, by host. */
+  readonly listed: readonly { readonly host: string; readonly name: string; readonly uuid: string }[];
+  /** Demand of each group over time, in VMs' worth of CPU: the value of period i holds from i × `demandStepMs` on. */
+  readonly demand: Readonly<Record<string, readonly number[]>>;
+  readonly demandStepMs: number;
+  readonly pollMs: number;
+  /** Chance per virtual second that the fault begins. */
+  readonly rates: Readonly<Record<FaultName, number>>;
+  /** How long faults go on. */
+  readonly safetyMs: number;
+  /** When the daemon is killed and its database is lost altogether; absent in most runs. */
+  readonly databaseLostAtMs?: number;
+}
+
+const LONGEST_RUN_MS = 5 * 60_000;
+
+export function drawOptions(seed: number): SimOptions {
+  const random = new SeededRandom(seed);
+  const hosts = drawHosts(random);
+  const safetyMs = random.int(120, LONGEST_RUN_MS / 1000) * 1000;
+  const web = drawPolicy(random, 'web', { kind: 'template', template: TEMPLATE });
+  const policies = [web];
+  const listed: SimOptions['listed'][number][] = [];
+  if (random.chance(0.3)) {
+    const domains: ListedDomain[] = [];
+    for (let n = 1; n <= 3; n += 1) {
+      const name = `vm${n}`;
+      listed.push({ host: random.pick(hosts).name, name, uuid: `11111111-0000-4000-8000-00000000000${n}` });
+      domains.push({ name });
+    }
+    const policy = drawPolicy(random, 'lab', { kind: 'domains', domains, ready: READY });
+    policies.push({ ...policy, min: Math.min(policy.min, 1), max: Math.min(policy.max, 3) });
+  }
+  if (random.chance(0.2)) policies.push(drawPolicy(random, 'api', { kind: 'template', template: TEMPLATE }));
+  const demandStepMs = random.int(10, 40) * 1000;
+  const periods = Math.ceil(LONGEST_RUN_MS / demandStepMs) + 1;
+  const demand = Object.fromEntries(
+    policies.map((policy) => [
+      policy.group,
+      Array.from({ length: periods }, () => (random.chance(0.3) ? 0.05 : random.next() * (policy.max + 1))),
+    ]),
+  );
+  const options: SimOptions = {
+    seed,
+    hosts,
+    policies,
+    listed,
+    demand,
+    demandStepMs,
+    pollMs: 1000,
+    rates: drawRates(random),
+    safetyMs,
+  };
+  return random.chance(0.2) ? { ...options, databaseLostAtMs: random.int(30, 100) * 1000 } : options;
+}
+
+function drawHosts(random: SeededRandom): [SimHost, ...SimHost[]] {
+  const host = (n: number): SimHost => ({
+    name: `h${n}`,
+    network: random.chance(0.7) ? 'forward' : 'lease',
+    latencyMs: random.pick([1, 2, 5, 50, 300]),
+    bootMs: random.int(500, 6000),
+    guestShutdownMs: random.int(100, 3000),
+  });
+  const hosts: [SimHost, ...SimHost[]] = [host(1)];
+  for (let n = 2; n <= random.int(1, 3); n += 1) hosts.push(host(n));
+  return hosts;
+}
+
+const READY = { http: { port: 80, path: '/' } };
+const TEMPLATE = {
+  image: { name: 'backend', path: '/images/backend.qcow2', format: 'qcow2' },
+  flavor: { name: 'small', vcpus: 1, memoryMiB: 128 },
+  ready: READY,
+} as const;
+
+function drawPolicy(random: SeededRandom, group: string, source: Policy['source']): Policy {
+  const min = random.int(0, 2);
+  return {
+    group,
+    min,
+    max: Math.max(1, min + random.int(0, 4)),
+    source,
+    rules: [
+      {
+        name: 'hot',
+        type: 'threshold',
+        metric: 'cpu',
+        direction: 'out',
+        thresholdPercent: 75,
+        forMs: random.int(2, 5) * 1000,
+        by: random.int(1, 2),
+        cooldownMs: random.int(5, 20) * 1000,
+      },
+      {
+        name: 'idle',
+        type: 'threshold',
+        metric: 'cpu',
+        direction: 'in',
+        thresholdPercent: 20,
+        forMs: random.int(3, 15) * 1000,
+        by: random.int(1, 2),
+        cooldownMs: random.int(5, 30) * 1000,
+      },
+    ],
+    launchDeadlineMs: random.int(10, 40) * 1000,
+    drainGraceMs: random.int(0, 5) * 1000,
+    shutdownDeadlineMs: random.int(2, 10) * 1000,
+  };
+}
+
+/** Half of the faults take part in a run, each with a rate of its own. A calm run in ten has none. */
+function drawRates(random: SeededRandom): SimOptions['rates'] {
+  const calm = random.chance(0.1);
+  const rates = {} as Record<FaultName, number>;
+  for (const fault of FAULTS) {
+    const takesPart = random.chance(0.5);
+    const perSecond = 0.004 + random.next() * 0.03;
+    rates[fault] = takesPart && !calm ? perSecond : 0;
+  }
+  return rates;
+}

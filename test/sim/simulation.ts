@@ -1,0 +1,288 @@
+// One run: the real engine, the real store, simulated hosts and time. First anything may break (invariants must hold), then
+// nothing breaks any more (everything must come right). The same seed is the same run, event for event.
+// Not here: what may break (options.ts, faults.ts), what must hold (invariants.ts, convergence.ts).
+
+import { SqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts';
+import type { Policy } from '../../src/core/policy.ts';
+import type { Engine } from '../../src/engine/engine.ts';
+import { isFault } from '../../src/ports/fault.ts';
+import { SeededIds, SeededRandom } from '../support/seeded-ids.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+import { leftToDo } from './convergence.ts';
+import { Daemon } from './daemon.ts';
+import { type DaemonControl, Faults } from './faults.ts';
+import { Invariants } from './invariants.ts';
+import { drawOptions, type SimOptions } from './options.ts';
+import { Trace } from './trace.ts';
+import { World } from './world.ts';
+
+/** After the faults: the longest backoff of a breaker, a launch deadline and a removal fit in well. */
+const CONVERGE_MS = 15 * 60_000;
+/** It has converged when it stays so. */
+const STAYS_MS = 10_000;
+/** After the database was lost nothing else breaks for so long: what nobody remembers must be visible to be counted. */
+const QUIET_AFTER_LOSS_MS = 20_000;
+/** A daemon that is told to stop has gone by then. */
+const STOP_MAX_MS = 5000;
+const VIOLATIONS_MAX = 10;
+
+export interface SimResult {
+  readonly seed: number;
+  readonly options: SimOptions;
+  readonly violations: readonly string[];
+  readonly counts: ReadonlyMap<string, number>;
+  readonly fingerprint: string;
+  readonly tail: readonly string[];
+  /** From the end of the faults to convergence; absent when it did not happen. */
+  readonly convergedMs?: number;
+}
+
+/** `onLine` hears the whole trace as it comes; the result keeps the last of it. */
+export async function simulate(seed: number, onLine?: (line: string) => void): Promise<SimResult> {
+  const simulation = new Simulation(drawOptions(seed), onLine);
+  return simulation.run();
+}
+
+class Simulation implements DaemonControl {
+  readonly #options: SimOptions;
+  readonly #clock = new VirtualClock();
+  readonly #startMs = this.#clock.nowMs();
+  readonly #trace: Trace;
+  readonly #random: SeededRandom;
+  readonly #ids: SeededIds;
+  readonly #storeTimes: SeededRandom;
+  readonly #world: World;
+  readonly #invariants: Invariants;
+  readonly #faults: Faults;
+  readonly #policies: Map<string, Policy>;
+  #store = new SqliteStore({ path: ':memory:' });
+  #storeFullUntilMs = 0;
+  #daemon: Daemon | undefined;
+  #quietUntilMs = 0;
+  #faultsOver = false;
+
+  constructor(options: SimOptions, onLine?: (line: string) => void) {
+    this.#options = options;
+    this.#trace = new Trace(() => this.#clock.nowMs(), onLine);
+    this.#random = new SeededRandom(options.seed ^ 0xfa017);
+    this.#storeTimes = this.#random.fork();
+    this.#ids = new SeededIds(options.seed ^ 0x1d5);
+    this.#policies = new Map(options.policies.map((policy) => [policy.group, policy]));
+    this.#world = new World(options, this.#startMs);
+    this.#invariants = new Invariants({
+      hosts: this.#world.hosts,
+      policies: options.policies,
+      now: () => this.#clock.nowMs(),
+      trace: this.#trace,
+      staleAfterMs: 3 * options.pollMs,
+    });
+    this.#faults = new Faults({
+      options,
+      world: this.#world,
+      clock: this.#clock,
+      random: this.#random,
+      trace: this.#trace,
+      daemon: this,
+    });
+  }
+
+  async run(): Promise<SimResult> {
+    this.#startDaemon();
+    await this.#safety();
+    const convergedMs = this.#failed ? undefined : await this.#liveness();
+    this.#daemon?.life.kill('at the end of the run');
+    if (!this.#failed) await this.#checkStoredEvents();
+    await this.#store.close();
+    return {
+      seed: this.#options.seed,
+      options: this.#options,
+      violations: this.#trace.violations,
+      counts: this.#trace.counts,
+      fingerprint: this.#trace.fingerprint(),
+      tail: this.#trace.tail(80),
+      ...(convergedMs !== undefined && { convergedMs }),
+    };
+  }
+
+  async #safety(): Promise<void> {
+    const { safetyMs, databaseLostAtMs } = this.#options;
+    for (let atMs = 0; atMs < safetyMs && !this.#failed; atMs += 1000) {
+      if (databaseLostAtMs === atMs) await this.#loseDatabase();
+      if (this.#clock.nowMs() >= this.#quietUntilMs) this.#faults.everySecond();
+      await this.#second();
+    }
+  }
+
+  async #liveness(): Promise<number | undefined> {
+    const begunAtMs = this.#clock.nowMs();
+    this.#faultsOver = true;
+    this.#faults.end();
+    this.#storeFullUntilMs = 0;
+    this.#daemon?.life.dieAfter(Number.POSITIVE_INFINITY);
+    this.#world.calmDown();
+    this.#trace.line('the faults have ended');
+    let sinceMs: number | undefined;
+    let left: readonly string[] = [];
+    while (this.#clock.nowMs() - begunAtMs < CONVERGE_MS && !this.#failed) {
+      await this.#second();
+      const engine = this.#daemon?.engine;
+      await this.#resumePaused(engine);
+      left = leftToDo(engine, this.#invariants, this.#world, this.#clock.nowMs());
+      sinceMs = left.length === 0 ? (sinceMs ?? this.#clock.nowMs()) : undefined;
+      if (sinceMs !== undefined && this.#clock.nowMs() - sinceMs >= STAYS_MS) return sinceMs - begunAtMs;
+    }
+    for (const what of left)
+      this.#trace.violation(`not converged ${CONVERGE_MS / 60_000} min after the faults: ${what}`);
+    return undefined;
+  }
+
+  get #failed(): boolean {
+    return this.#trace.violations.length >= VIOLATIONS_MAX;
+  }
+
+  async #second(): Promise<void> {
+    await this.#clock.run(this.#clock.nowMs() + 1000);
+    this.#invariants.everySecond();
+  }
+
+  /** The log as a reader finds it afterwards: from 1 (the run is shorter than the retention) without a gap. */
+  async #checkStoredEvents(): Promise<void> {
+    let since = 0;
+    for (;;) {
+      const { events, lastSeq } = await this.#store.events({ since, limit: 1000 });
+      for (const event of events) {
+        if (event.seq !== since + 1) this.#trace.violation(`stored event ${event.seq} comes after ${since}`);
+        since = event.seq;
+      }
+      if (events.length > 0) continue;
+      if (since !== lastSeq) this.#trace.violation(`the last stored event is ${since}, not ${lastSeq}`);
+      return;
+    }
+  }
+
+  // --- the daemon ---------------------------------------------------------------------------------------------------
+
+  #startDaemon(): void {
+    const daemon = new Daemon({
+      clock: this.#clock,
+      store: this.#store,
+      world: this.#world,
+      ids: this.#ids,
+      invariants: this.#invariants,
+      trace: this.#trace,
+      pollMs: this.#options.pollMs,
+      storeFull: () => this.#clock.nowMs() < this.#storeFullUntilMs,
+      storeLatencyMs: () => this.#storeTimes.next() * 3,
+      onDeath: (where) => this.#died(where),
+    });
+    this.#daemon = daemon;
+    this.#trace.line('the daemon starts');
+    daemon.start([...this.#policies.values()]).catch((error: unknown) => {
+      if (!isFault(error)) this.#trace.violation(`the daemon could not start: ${String(error)}`);
+      this.#trace.line(`the daemon could not start: ${String(error)}`);
+      daemon.life.kill('at its start');
+    });
+  }
+
+  #died(where: string): void {
+    this.#trace.count(`daemon died ${where}`);
+    const downMs = this.#faultsOver ? 100 : this.#random.pick([0, 50, 1000, 5000, this.#random.int(0, 60_000)]);
+    this.#trace.line(`the daemon died ${where}; it comes back in ${downMs} ms`);
+    const died = this.#daemon;
+    void this.#clock.sleep(downMs).then(() => {
+      if (this.#daemon === died) this.#startDaemon();
+    });
+  }
+
+  async #loseDatabase(): Promise<void> {
+    this.#trace.count('fault database-lost');
+    this.#trace.line('FAULT database-lost');
+    this.#daemon?.life.kill('with its database');
+    this.#faults.heal();
+    this.#storeFullUntilMs = 0;
+    this.#quietUntilMs = this.#clock.nowMs() + QUIET_AFTER_LOSS_MS;
+    // What the dead daemon had sent arrives before the next one starts.
+    await this.#clock.run(this.#clock.nowMs() + 1000);
+    await this.#store.close();
+    this.#store = new SqliteStore({ path: ':memory:' });
+    this.#invariants.databaseLost();
+    this.#startDaemon();
+    this.#daemon?.life.dieAfter(Number.POSITIVE_INFINITY);
+  }
+
+  async #resumePaused(engine: Engine | undefined): Promise<void> {
+    for (const { policy, memory } of engine?.groups() ?? []) {
+      if (memory.paused) this.#inBackground(engine?.resume(policy.group));
+    }
+  }
+
+  #inBackground(work: Promise<unknown> | undefined): void {
+    work?.catch((error: unknown) => {
+      if (!isFault(error)) this.#trace.violation(`a command failed: ${String(error)}`);
+    });
+  }
+
+  // --- what faults may do to it ------------------------------------------------------------------------------------
+
+  killAfterPoints(points: number): void {
+    this.#daemon?.life.dieAfter(points);
+  }
+
+  kill(where: string): void {
+    this.#daemon?.life.kill(where);
+  }
+
+  restart(): string | undefined {
+    const daemon = this.#daemon;
+    const engine = daemon?.engine;
+    if (daemon === undefined || engine === undefined) return undefined;
+    const askedAtMs = this.#clock.nowMs();
+    this.#inBackground(
+      engine.stop('a restart').then(() => {
+        const tookMs = this.#clock.nowMs() - askedAtMs;
+        if (tookMs > STOP_MAX_MS) this.#trace.violation(`stopping took ${tookMs} ms`);
+        daemon.life.kill('after it was asked to stop');
+      }),
+    );
+    return 'the daemon is asked to stop';
+  }
+
+  storeFull(untilMs: number): void {
+    this.#storeFullUntilMs = untilMs;
+  }
+
+  command(): string | undefined {
+    const engine = this.#daemon?.engine;
+    if (engine === undefined) return undefined;
+    const { group, min, max } = this.#somePolicy();
+    const what = this.#random.pick(['desired', 'desired', 'pause', 'resume', 'resume']);
+    const desired = this.#random.int(min, max);
+    if (what === 'desired') this.#inBackground(engine.setDesired(group, desired));
+    else if (what === 'pause') this.#inBackground(engine.pause(group));
+    else this.#inBackground(engine.resume(group));
+    return `${group}: ${what === 'desired' ? `desired ${desired}` : what}`;
+  }
+
+  changePolicy(): string {
+    const old = this.#somePolicy();
+    const atMost = old.source.kind === 'domains' ? old.source.domains.length : 6;
+    const min = this.#random.int(0, Math.min(2, atMost));
+    const policy = { ...old, min, max: Math.max(1, this.#random.int(min, atMost)) };
+    this.#policies.set(policy.group, policy);
+    this.#invariants.policyChanged(policy);
+    this.#inBackground(this.#daemon?.engine?.setPolicy({ policy, file: `${policy.group}.yaml` }));
+    return `${policy.group}: min ${policy.min}, max ${policy.max}`;
+  }
+
+  #somePolicy(): Policy {
+    const [first, ...rest] = this.#policies.values();
+    if (first === undefined) throw new Error('a run without policies');
+    return this.#random.pick([first, ...rest]);
+  }
+
+  nextVmName(): string {
+    const ids = [...this.#invariants.records.keys()];
+    const [first] = this.#policies.keys();
+    return `${first}-${Math.max(0, ...ids) + this.#random.int(1, 3)}`;
+  }
+}
