@@ -38,7 +38,9 @@ export function ask(target: Target, n: number, timeoutMs: number): Promise<Answe
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
         body += chunk;
-        if (body.length > MAX_ANSWER_BYTES) call.destroy(Object.assign(new Error('too long'), { code: 'too-long' }));
+        if (body.length <= MAX_ANSWER_BYTES) return;
+        end('too-long');
+        call.destroy();
       });
       response.on('error', () => end('cut-off'));
       response.on('end', () => {

@@ -52,7 +52,9 @@ export class Journal {
   }
 
   #lateText(options: WaitOptions): string {
-    const told = this.#events.flatMap((e) => ('reason' in e && e.type !== 'daemon.stopping' ? [`${e.type}: ${e.reason}`] : []));
+    const told = this.#events.flatMap((e) =>
+      'reason' in e && e.type !== 'daemon.stopping' ? [`${e.type}: ${e.reason}`] : [],
+    );
     const trouble = told.length === 0 ? '' : ` (the daemon told: ${told.slice(-3).join('; ')})`;
     return `${options.what} did not happen within ${options.timeoutMs / 1000} s${trouble}`;
   }

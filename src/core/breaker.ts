@@ -1,31 +1,39 @@
-// Launches that keep failing are stopped before they become a runaway: after three in a row, and then tried one at a time.
-// Not here: what counts as a failed launch (steps, executors), what is not launched because of it (decide).
+// The launch breaker: launches that keep failing are not tried forever. Not here: what counts as a failed launch (steps).
+//
+//   closed ──3 failures in a row──▶ open ──retryAt──▶ half-open (one launch at a time)
+//     ▲                              ▲                   │
+//     │                              └──── it failed ────┤   (the wait doubles, 30 s to 10 min)
+//     └───────────────── it succeeded ───────────────────┘
 
 import type { BreakerMemory } from './memory.ts';
 
-const FAILURES_TO_OPEN = 3;
-const RETRY_MIN_MS = 30_000;
-const RETRY_MAX_MS = 600_000;
+/** Failed launches in a row that open the breaker. */
+export const BREAKER_FAILURES = 3;
+const BACKOFF_MIN_MS = 30_000;
+const BACKOFF_MAX_MS = 600_000;
 
-/** One more failed launch. From the third in a row on the breaker is open; each further failure doubles the wait, up to ten minutes. */
+/** A launch failed. Those still under way when the breaker opened do not lengthen its wait. */
 export function recordLaunchFailure(memory: BreakerMemory, nowMs: number, reason: string): BreakerMemory {
+  if (memory.retryAtMs !== undefined && nowMs < memory.retryAtMs) return { ...memory, lastReason: reason };
   const failures = memory.failures + 1;
-  if (failures < FAILURES_TO_OPEN) return { failures, lastReason: reason };
-  const waitMs = Math.min(RETRY_MIN_MS * 2 ** Math.min(failures - FAILURES_TO_OPEN, 20), RETRY_MAX_MS);
-  return { failures, lastReason: reason, openedAtMs: memory.openedAtMs ?? nowMs, retryAtMs: nowMs + waitMs };
+  if (failures < BREAKER_FAILURES) return { ...memory, failures, lastReason: reason };
+  const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** (failures - BREAKER_FAILURES), BACKOFF_MAX_MS);
+  return {
+    failures,
+    openedAtMs: memory.openedAtMs ?? nowMs,
+    retryAtMs: nowMs + backoffMs,
+    lastReason: reason,
+  };
 }
 
-/** A VM became ready: the row of failures is over. */
+/** A launch succeeded: whatever was wrong is over. */
 export function recordLaunchSuccess(_memory: BreakerMemory): BreakerMemory {
   return { failures: 0 };
 }
 
-/**
- * How many launches may begin now, given how many are under way: any number while closed, none while open,
- * and a single one to try with once the wait is over.
- */
-export function launchesAllowed(memory: BreakerMemory, nowMs: number, launching: number): number {
-  if (memory.openedAtMs === undefined) return Number.POSITIVE_INFINITY;
-  if (nowMs < (memory.retryAtMs ?? 0)) return 0;
-  return Math.max(0, 1 - launching);
+/** How many launches may begin now, given how many are under way. `Infinity` while closed. */
+export function launchesAllowed(memory: BreakerMemory, nowMs: number, launchingNow: number): number {
+  if (memory.retryAtMs === undefined) return Number.POSITIVE_INFINITY;
+  if (nowMs < memory.retryAtMs) return 0;
+  return Math.max(0, 1 - launchingNow);
 }

@@ -21,7 +21,7 @@ export interface RuleVerdict {
   readonly text: string;
 }
 
-/** A limit that changed what the rules wanted. */
+/** A limit that changed what was wanted. `from` and `to` are sizes of the group: what it would have had, and what it can have. */
 export interface AppliedLimit {
   readonly limit: 'min' | 'max' | 'exists' | 'breaker' | 'paused' | 'no-host' | 'stale' | 'no-domain';
   readonly from: number;
@@ -65,16 +65,20 @@ export interface Decision {
   readonly atMs: number;
   readonly desiredBefore: number;
   readonly desired: number;
-  /** Who moved `desired`: a rule, the limits of the policy, or nobody. */
+  /**
+   * Who moved `desired`: a rule, the limits of the policy, a user, or nobody. `replace`: nobody, but VMs are missing (or too
+   * many are there) and that is put right.
+   */
   readonly cause: 'rule' | 'limits' | 'replace' | 'user' | 'none';
   readonly rule?: string;
   readonly counts: DecisionCounts;
   /** Mean CPU of the ready VMs with data, percent. */
   readonly cpuPercent?: number;
-  /** Per VM (by name), percent. */
+  /** Percent per VM (by name), wherever there is fresh data: launching and draining VMs are in here, not in the mean. */
   readonly cpuByVm: Readonly<Record<string, number>>;
   readonly verdicts: readonly RuleVerdict[];
   readonly limits: readonly AppliedLimit[];
+  /** Hosts looked at for a launch; for a group of listed domains, those domains. */
   readonly hosts: readonly Choice[];
   readonly victims: readonly Choice[];
   readonly actions: readonly Action[];

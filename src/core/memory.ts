@@ -7,6 +7,8 @@ import type { GroupName } from './model.ts';
 export interface DurableMemory {
   /** VMs the group shall have. Rules, users and limits move it; lost VMs are replaced because of it. Absent until the first turn. */
   readonly desired?: number;
+  /** Set by the command that moved `desired`; the next decision names it as its cause and clears it. */
+  readonly desiredBy?: 'user';
   readonly paused: boolean;
   readonly lastOutAtMs?: number;
   readonly lastInAtMs?: number;
@@ -25,6 +27,8 @@ export interface BreakerMemory {
 export interface CpuSample {
   readonly readAtMs: number;
   readonly cpuTimeNs: number;
+  /** As of the reading: a usage across a change of this number would mean nothing. */
+  readonly vcpus: number;
   /** Percent of the VM's vCPUs, 0–100; absent until two readings belong together. */
   readonly percent?: number;
   /** When `percent` was measured. */

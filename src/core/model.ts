@@ -167,6 +167,8 @@ export interface VmView {
 /** Everything a decision may look at. Immutable, and complete: what is not in here did not exist for the decision. */
 export interface Snapshot {
   readonly atMs: number;
+  /** A CPU value measured longer ago than this is missing data: three polls. Absent: 5000. */
+  readonly staleAfterMs?: number;
   readonly hosts: readonly HostView[];
   readonly vms: readonly VmView[];
 }

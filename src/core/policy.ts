@@ -22,6 +22,8 @@ export interface ThresholdRule {
 
 export type ScaleRule = ThresholdRule;
 
+export type PlacementName = 'least-loaded';
+
 /** New VMs are made from this. */
 export interface Template {
   readonly image: Image;
@@ -47,6 +49,8 @@ export interface Policy {
   readonly max: number;
   readonly source: Source;
   readonly rules: readonly ScaleRule[];
+  /** Which host takes the next VM (core/placement). Absent: least-loaded. */
+  readonly placement?: PlacementName;
   /** A VM that is not ready this long after its launch began is removed and counted as a failed launch. */
   readonly launchDeadlineMs: number;
   /** Between `vm.draining` and the shutdown: clients finish what they have under way. */

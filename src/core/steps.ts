@@ -1,9 +1,9 @@
-// What to do next about one VM: pure inference from its record and the picture, one step at a time, never a plan to the end.
-// Not here: doing it (engine/executors). After any crash the next turn simply infers again.
+// What is to be done next about one VM: inferred from its record and the picture, never from what somebody remembers.
+// Not here: doing it, retrying it, recording it (engine).
 
-import type { VmRecord, VmView } from './model.ts';
+import type { VmRecord, VmStep, VmView } from './model.ts';
 
-/** How long the phases of a group's VMs may last. A `Policy` is one. */
+/** The part of a policy that steps need. */
 export interface StepTiming {
   readonly launchDeadlineMs: number;
   readonly drainGraceMs: number;
@@ -11,80 +11,123 @@ export interface StepTiming {
 }
 
 /**
- * launching:  create-disk ▶ define ▶ start ▶ probe … ▶ (in service)          deadline over, or stopped: give-up
- * in-service: wait; gone or stopped: lost
- * draining:   wait … ▶ begin-removal                                          gone or stopped: lost
- * removing:   shutdown ▶ wait … ▶ mark-stopped │ destroy ▶ undefine ▶ delete-disk
- *             (`existing`:                                  ▶ forget)
+ * One step. Each may be repeated: a crash after doing it and before recording it does it once more.
+ *
+ *   launching   clone:    create-disk ─▶ define ─▶ start ─▶ probe ─▶ (in service)
+ *               existing:                          start ─▶ probe ─▶ (in service)
+ *               past the deadline, gone, or stopped again: give-up ─▶ (removing)
+ *   in-service  wait;  vanished or stopped by itself: lost ─▶ (removing)
+ *   draining    wait for the grace to end;  then, or when it is down already: begin-removal ─▶ (removing)
+ *   removing    intended: shutdown ─▶ stopping: wait ─▶ mark-stopped, or past the deadline: destroy ─▶ stopped
+ *               clone:    stopped: undefine ─▶ undefined: delete-disk ─▶ (gone)
+ *               existing: stopped: forget ─▶ (gone)
+ *
+ * Whatever takes something away (shutdown, destroy, undefine, delete-disk) waits for a host that is up, and nothing is taken
+ * for gone or stopped that a fresh picture does not show so.
  */
 export type Step =
-  | { readonly kind: 'create-disk' | 'define' | 'start' | 'probe' }
-  | { readonly kind: 'give-up' | 'lost'; readonly reason: string }
-  | { readonly kind: 'begin-removal' | 'shutdown' | 'mark-stopped' | 'destroy' | 'undefine' | 'delete-disk' | 'forget' }
+  | { readonly kind: 'create-disk' }
+  | { readonly kind: 'define' }
+  | { readonly kind: 'start' }
+  /** Find out where it answers, and whether it does. */
+  | { readonly kind: 'probe' }
+  | { readonly kind: 'give-up'; readonly reason: string }
+  | { readonly kind: 'lost'; readonly reason: string }
+  | { readonly kind: 'begin-removal' }
+  | { readonly kind: 'shutdown' }
+  | { readonly kind: 'destroy' }
+  | { readonly kind: 'mark-stopped' }
+  | { readonly kind: 'undefine' }
+  /** The last step of a clone: when it is done the record can go. */
+  | { readonly kind: 'delete-disk' }
+  | { readonly kind: 'forget' }
+  /** Nothing to do; `untilMs` says when time alone will change that. */
   | { readonly kind: 'wait'; readonly untilMs?: number };
+
+export type StepKind = Step['kind'];
 
 const WAIT: Step = { kind: 'wait' };
 
-/** `hostUp`: the VM's host answers now. Nothing is taken away from a host that does not. */
-export function nextStep(vm: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
-  switch (vm.record.phase) {
+/** The next step for a VM. `hostUp`: its host answers now. */
+export function nextStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
+  switch (view.record.phase) {
     case 'launching':
-      return nextOfLaunch(vm, timing, nowMs);
-    case 'in-service':
-      return whenGone(vm) ?? WAIT;
+      return nextLaunchStep(view, timing, hostUp, nowMs);
+    case 'in-service': {
+      const reason = downReason(view);
+      return reason === undefined ? WAIT : { kind: 'lost', reason };
+    }
     case 'draining': {
-      const untilMs = vm.record.deadlineAtMs ?? vm.record.phaseAtMs + timing.drainGraceMs;
-      return whenGone(vm) ?? (nowMs < untilMs ? { kind: 'wait', untilMs } : { kind: 'begin-removal' });
+      const untilMs = view.record.deadlineAtMs ?? view.record.phaseAtMs + timing.drainGraceMs;
+      const over = nowMs >= untilMs || downReason(view) !== undefined;
+      return over ? { kind: 'begin-removal' } : { kind: 'wait', untilMs };
     }
     case 'removing':
-      return hostUp ? nextOfRemoval(vm, timing, nowMs) : WAIT;
+      return nextRemovalStep(view, timing, hostUp, nowMs);
   }
 }
 
-function nextOfLaunch({ record, domain, fresh }: VmView, timing: StepTiming, nowMs: number): Step {
-  const untilMs = record.deadlineAtMs ?? record.phaseAtMs + timing.launchDeadlineMs;
-  if (nowMs >= untilMs) {
-    const seconds = Math.round((nowMs - record.phaseAtMs) / 1000);
-    return { kind: 'give-up', reason: `${notReady(record)} within ${seconds} s` };
+function nextLaunchStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
+  const { record, fresh, domain } = view;
+  const deadlineAtMs = record.deadlineAtMs ?? record.phaseAtMs + timing.launchDeadlineMs;
+  if (nowMs >= deadlineAtMs) return { kind: 'give-up', reason: notReadyReason(record, deadlineAtMs) };
+  const step = reachedLaunchStep(view);
+  if (fresh && record.step === 'started' && domain?.state !== 'running' && domain?.state !== 'unknown') {
+    const what = domain ? 'stopped' : 'vanished';
+    return { kind: 'give-up', reason: `it ${what} before it was ready` };
   }
-  if (record.step === 'intended') return { kind: 'create-disk' };
-  if (record.step === 'disk-made') return { kind: 'define' };
-  if (record.step === 'defined') return { kind: 'start' };
-  if (fresh && domain?.state !== 'running' && domain?.state !== 'unknown') {
-    return {
-      kind: 'give-up',
-      reason: domain ? 'it stopped before it was ready' : 'its domain vanished before it was ready',
-    };
+  if (fresh && domain === undefined && step === 'defined') {
+    const what = record.kind === 'existing' ? 'there is no such domain' : 'its domain vanished';
+    return { kind: 'give-up', reason: `${what} on host ${record.host}` };
   }
-  return { kind: 'probe' };
+  // The guest may answer although its host's libvirt does not; everything before needs the host.
+  if (step === 'started') return { kind: 'probe' };
+  if (!hostUp) return { kind: 'wait', untilMs: deadlineAtMs };
+  if (step === 'defined') return { kind: 'start' };
+  return step === 'disk-made' ? { kind: 'define' } : { kind: 'create-disk' };
 }
 
-function notReady({ step, endpoint, ready }: VmRecord): string {
-  if (step !== 'started') return 'it could not be started';
-  if (endpoint === undefined) return 'no address of it became known';
-  return `it did not answer http://${endpoint.address}:${endpoint.port}${ready.http.path}`;
+/**
+ * How far a launch has really come. A domain with our uuid proves that it was defined (hence its disk made), and a fresh running
+ * one that it was started, even if a crash came before that was recorded.
+ */
+function reachedLaunchStep({ record, fresh, domain }: VmView): VmStep {
+  if (record.step === 'started' || (fresh && domain?.state === 'running')) return 'started';
+  return domain !== undefined || record.kind === 'existing' ? 'defined' : record.step;
 }
 
-/** Only a fresh picture can say that a VM is gone. */
-function whenGone({ domain, fresh }: VmView): Step | undefined {
-  if (!fresh) return undefined;
-  if (domain === undefined) return { kind: 'lost', reason: 'its domain is no longer there; somebody removed it' };
-  if (domain.state === 'stopped') return { kind: 'lost', reason: 'it stopped, and not because of us' };
-  return undefined;
-}
-
-function nextOfRemoval({ record, domain, fresh }: VmView, timing: StepTiming, nowMs: number): Step {
+function nextRemovalStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
+  const { record, fresh, domain } = view;
+  const existing = record.kind === 'existing';
   switch (record.step) {
-    case 'stopping': {
-      if (fresh && domain?.state !== 'running' && domain?.state !== 'unknown') return { kind: 'mark-stopped' };
-      const untilMs = record.deadlineAtMs ?? record.changedAtMs + timing.shutdownDeadlineMs;
-      return nowMs < untilMs ? { kind: 'wait', untilMs } : { kind: 'destroy' };
-    }
     case 'stopped':
-      return record.kind === 'existing' ? { kind: 'forget' } : { kind: 'undefine' };
+      if (existing) return { kind: 'forget' };
+      if (!hostUp) return WAIT;
+      // Somebody started it again: a domain that runs can be neither undefined nor robbed of its disk.
+      return fresh && domain?.state === 'running' ? { kind: 'destroy' } : { kind: 'undefine' };
     case 'undefined':
-      return { kind: 'delete-disk' };
+      return hostUp ? { kind: 'delete-disk' } : WAIT;
+    case 'stopping': {
+      if (downReason(view) !== undefined) return { kind: 'mark-stopped' };
+      const untilMs = record.deadlineAtMs ?? record.changedAtMs + timing.shutdownDeadlineMs;
+      if (nowMs < untilMs) return { kind: 'wait', untilMs };
+      return hostUp ? { kind: 'destroy' } : WAIT;
+    }
     default:
-      return { kind: 'shutdown' };
+      if (downReason(view) !== undefined) return { kind: 'mark-stopped' };
+      return hostUp ? { kind: 'shutdown' } : WAIT;
   }
+}
+
+/** Why the VM is certainly not running; undefined when it runs or nobody can say. */
+function downReason({ record, domain, fresh }: VmView): string | undefined {
+  if (!fresh) return undefined;
+  if (domain === undefined) return `its domain is gone from host ${record.host}`;
+  return domain.state === 'stopped' ? 'it stopped by itself' : undefined;
+}
+
+function notReadyReason(record: VmRecord, deadlineAtMs: number): string {
+  const seconds = Math.round((deadlineAtMs - record.phaseAtMs) / 1000);
+  const how = record.step === 'started' ? '' : ` (it came as far as: ${record.step})`;
+  return `not ready within ${seconds} s${how}`;
 }

@@ -62,12 +62,13 @@ export class Engine extends EngineStatus {
       prober: options.prober,
       telemetry,
       log: options.log,
-      host: (name) => byName.get(name),
+      hosts: byName,
       timing: (group) => policies.get(group)?.policy ?? DEFAULT_TIMING,
       random: () => ids.random(),
     });
     const owner = options.owner ?? 'policy';
-    const turn = new Turn({ ledger, clock, ids, telemetry, hosts, worker, owner, observeBudgetMs: pollMs / 2 });
+    const pace = { observeBudgetMs: pollMs / 2, staleAfterMs: 3 * pollMs };
+    const turn = new Turn({ ledger, clock, ids, telemetry, hosts, worker, owner, ...pace });
     super({ ledger, store: options.store, clock, hosts, policies, evaluations: turn.evaluations });
     this.#options = options;
     this.#worker = worker;
@@ -128,7 +129,7 @@ export class Engine extends EngineStatus {
       return { ok: false, refused: 'invalid', reason };
     }
     return this.#command(name, (durable) => ({
-      durable: { ...durable, desired },
+      durable: { ...durable, desired, desiredBy: 'user' },
       event: {
         type: 'group.changed',
         group: name,

@@ -5,6 +5,7 @@ import type { LoggedDecision } from '../core/decision.ts';
 import type { LoggedEvent, NewEvent } from '../core/events.ts';
 import { type DurableMemory, EMPTY_GROUP_MEMORY, type GroupMemory, type Memory } from '../core/memory.ts';
 import type { GroupName, VmRecord } from '../core/model.ts';
+import { rebase } from '../core/rebase.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { EventPage, EventQuery, Store } from '../ports/store.ts';
 import type { Log } from './log.ts';
@@ -53,14 +54,15 @@ export class Ledger implements EventLog {
 
   static async open(store: Store, clock: Clock, log: Log): Promise<Ledger> {
     const stored = await store.load();
+    const { vms, memory: durables } = rebase(stored, clock.nowMs());
     const memory = Object.fromEntries(
-      Object.entries(stored.memory).map(([group, durable]) => [
+      Object.entries(durables).map(([group, durable]) => [
         group,
         { ...EMPTY_GROUP_MEMORY, durable } satisfies GroupMemory,
       ]),
     );
     return new Ledger(store, clock, log, {
-      vms: new Map(stored.vms.map((vm) => [vm.id, vm])),
+      vms: new Map(vms.map((vm) => [vm.id, vm])),
       memory,
       nextVmId: stored.nextVmId,
       lastSeq: stored.lastSeq,

@@ -2,11 +2,12 @@
 // Not here: changing anything (engine).
 
 import type { Decision } from '../core/decision.ts';
-import type { DomainObservation, GroupName, HostView, VmRecord } from '../core/model.ts';
+import type { DomainObservation, GroupName, HostView, VmView } from '../core/model.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store } from '../ports/store.ts';
 import type { HostWatch } from './host-watch.ts';
 import type { Ledger } from './ledger.ts';
+import { joinSnapshot } from './snapshot.ts';
 import type {
   CommandResult,
   DomainStatus,
@@ -88,12 +89,13 @@ export abstract class EngineStatus implements EngineView {
   }
 
   vms(): readonly VmStatus[] {
-    const views = new Map(this.hostWatches.map((watch) => [watch.name, watch.view()]));
-    return [...this.ledger.state.vms.values()].map((record) => this.#vmStatus(record, views.get(record.host)));
+    const views = this.hostWatches.map((watch) => watch.view());
+    const picture = joinSnapshot(views, this.ledger.state.vms.values(), { has: () => false }, this.#clock.nowMs());
+    const byName = new Map(views.map((view) => [view.name, view]));
+    return picture.vms.map((vm) => this.#vmStatus(vm, byName.get(vm.record.host)));
   }
 
-  #vmStatus(record: VmRecord, host: HostView | undefined): VmStatus {
-    const domain = host?.last?.domains.find((candidate) => candidate.uuid === record.uuid);
+  #vmStatus({ record, domain }: VmView, host: HostView | undefined): VmStatus {
     const cpuPercent = this.ledger.group(record.group).transient.cpu[record.uuid]?.percent;
     return {
       record,

@@ -26,6 +26,8 @@ export interface TurnParts {
   readonly owner: string;
   /** A turn waits for healthy hosts this long at most; a slower answer is used by a later turn. */
   readonly observeBudgetMs: number;
+  /** A CPU value older than this is missing data to decisions. */
+  readonly staleAfterMs: number;
 }
 
 export class Turn {
@@ -72,9 +74,10 @@ export class Turn {
   }
 
   #decide(state: LedgerState, views: readonly HostView[], policies: ReadonlyMap<string, Policy>): Change {
-    const { clock, telemetry, worker } = this.#parts;
+    const { clock, telemetry, worker, staleAfterMs } = this.#parts;
     const nowMs = clock.nowMs();
-    const snapshot = joinSnapshot(views, state.vms.values(), worker.busy, nowMs);
+    const joined = joinSnapshot(views, state.vms.values(), worker.busy, nowMs);
+    const snapshot = { ...joined, staleAfterMs };
     const { decisions, memory } = decide(snapshot, [...policies.values()], state.memory, nowMs);
     const decideMs = clock.nowMs() - nowMs;
     for (const decision of decisions) telemetry.decided(decision.group, decideMs / 1000, decision);
@@ -144,7 +147,8 @@ export class Turn {
   }
 }
 
-function moverOf(decision: Decision): 'policy' | 'limits' {
+function moverOf(decision: Decision): 'policy' | 'user' | 'limits' {
+  if (decision.cause === 'user') return 'user';
   return decision.cause === 'rule' ? 'policy' : 'limits';
 }
 

@@ -3,7 +3,7 @@
 
 import type { NewEvent } from '../core/events.ts';
 import type { BreakerMemory, DurableMemory } from '../core/memory.ts';
-import type { HostView, VmRecord } from '../core/model.ts';
+import type { HostView, VmRecord, VmView } from '../core/model.ts';
 import { nextStep, type StepTiming } from '../core/steps.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Fault, isFault } from '../ports/fault.ts';
@@ -23,7 +23,7 @@ export interface WorkerOptions {
   readonly prober: Prober;
   readonly telemetry: Telemetry;
   readonly log: Log;
-  readonly host: (name: string) => { readonly hypervisor: Hypervisor; view(): HostView } | undefined;
+  readonly hosts: ReadonlyMap<string, { readonly hypervisor: Hypervisor; view(): HostView }>;
   readonly timing: (group: string) => StepTiming;
   readonly random: () => number;
 }
@@ -61,11 +61,21 @@ export class Worker {
     for (const [uuid, atMs] of this.forgotten) {
       if (clock.nowMs() - atMs > FORGOTTEN_KEEP_MS) this.forgotten.delete(uuid);
     }
-    for (const record of ledger.state.vms.values()) {
+    const views = [...this.#options.hosts.values()].map((host) => host.view());
+    const picture = joinSnapshot(views, ledger.state.vms.values(), NOTHING, clock.nowMs());
+    for (const vm of picture.vms) {
+      const { record } = vm;
       const busy = this.#busy.get(record.id);
       // A VM moved to another phase while it naps between two tries need not sleep on.
       if (busy && busy.phase !== record.phase) busy.nap.abort();
-      if (busy || this.#next(record) === undefined) continue;
+      if (
+        busy ||
+        this.#next(
+          vm,
+          views.find((view) => view.name === record.host),
+        ) === undefined
+      )
+        continue;
       const work = this.#work(record).finally(() => this.#running.delete(work));
       this.#running.add(work);
     }
@@ -78,14 +88,17 @@ export class Worker {
     await Promise.race([Promise.allSettled(this.#running), this.#options.clock.sleep(deadlineMs)]);
   }
 
-  #next(record: VmRecord): Doing | undefined {
-    const { host, timing, clock } = this.#options;
-    const view = host(record.host)?.view();
-    const nowMs = clock.nowMs();
-    const [vm] = joinSnapshot(view ? [view] : [], [record], NOTHING, nowMs).vms;
-    if (vm === undefined) return undefined;
-    const step = nextStep(vm, timing(record.group), view?.state === 'up', nowMs);
+  #next(vm: VmView, host: HostView | undefined): Doing | undefined {
+    const { timing, clock } = this.#options;
+    const step = nextStep(vm, timing(vm.record.group), host?.state === 'up', clock.nowMs());
     return step.kind === 'wait' ? undefined : step;
+  }
+
+  #nextOf(record: VmRecord): Doing | undefined {
+    const { hosts, clock } = this.#options;
+    const view = hosts.get(record.host)?.view();
+    const [vm] = joinSnapshot(view ? [view] : [], [record], NOTHING, clock.nowMs()).vms;
+    return vm && this.#next(vm, view);
   }
 
   async #work(first: VmRecord): Promise<void> {
@@ -93,7 +106,7 @@ export class Worker {
     const { id } = first;
     try {
       for (let record: VmRecord | undefined = first; record !== undefined; record = ledger.vm(id)) {
-        const step = this.#next(record);
+        const step = this.#nextOf(record);
         if (step === undefined || this.#stop.signal.aborted) return;
         const nap = new AbortController();
         this.#busy.set(id, { phase: record.phase, nap });
@@ -110,8 +123,8 @@ export class Worker {
 
   /** Does one step and keeps its outcome. Returns how long to nap before looking again, if at all. */
   async #doStep(record: VmRecord, step: Doing): Promise<number | undefined> {
-    const { clock, telemetry, host } = this.#options;
-    const watch = host(record.host);
+    const { clock, telemetry, hosts } = this.#options;
+    const watch = hosts.get(record.host);
     if (watch === undefined) return RETRY_MAX_MS;
     const begunAtMs = clock.nowMs();
     const seconds = () => (clock.nowMs() - begunAtMs) / 1000;

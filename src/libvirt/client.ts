@@ -139,6 +139,8 @@ export class LibvirtClient extends StorageVerbs {
       return;
     }
     this.#connection = connection;
+    // Those made in the moment between the last look and this one.
+    this.#attachAll(connection).catch(() => connection.close());
     const connectedAt = performance.now();
     this.#setStatus({ state: 'connected' });
     void connection.closed.then((reason) => {
@@ -191,8 +193,9 @@ export class LibvirtClient extends StorageVerbs {
     }
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#subscriptions.add(subscription);
-    // When the connection is lost meanwhile, the next one attaches it.
-    if (this.#connection !== undefined) this.#attach(subscription, this.#connection).catch(() => undefined);
+    const connection = this.#connection;
+    // A connection on which registering fails is given up: the next one attaches all subscriptions.
+    if (connection !== undefined) this.#attach(subscription, connection).catch(() => connection.close());
     else if (this.#attempt === undefined && this.#status.state === 'idle') this.#connect().catch(() => undefined);
     return queue;
   }

@@ -105,6 +105,7 @@ describe('a deadline', () => {
     daemon.on('DOMAIN_GET_INFO', () => undefined);
     const { connection, peer } = await open(daemon);
     const stuck = [1, 2, 3, 4].map((number) => failureOf(connection.call('DOMAIN_GET_INFO', infoOf(number))));
+    await peer.until(() => peer.calls('DOMAIN_GET_INFO').length === 4);
     const error = await failureOf(connection.call('DOMAIN_DESTROY', infoOf(5), { timeoutMs: 30 }));
     expect(error).toMatchObject({ kind: 'timed-out', outcomeUnknown: false });
     expect(peer.calls('DOMAIN_DESTROY')).toEqual([]);
@@ -288,6 +289,7 @@ describe('keepalive', () => {
     const daemon = await startDaemon();
     daemon.answersPings = false;
     daemon.on('CONNECT_SUPPORTS_FEATURE', (call) => call.fail({ code: 39 }));
+    daemon.on('DOMAIN_GET_INFO', () => undefined);
     const { connection, peer } = await open(daemon, { keepaliveIntervalMs: 5, keepaliveCount: 1 });
     await failureOf(connection.call('DOMAIN_GET_INFO', infoOf(1), { timeoutMs: 60 }));
     expect(connection.isOpen).toBe(true);

@@ -7,10 +7,10 @@ import type { Policy } from '../../src/core/policy.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import type { Log } from '../../src/engine/log.ts';
 import type { Telemetry } from '../../src/engine/view.ts';
-import type { Clock } from '../../src/ports/clock.ts';
 import { isFault } from '../../src/ports/fault.ts';
 import type { Ids } from '../../src/ports/ids.ts';
 import type { Store } from '../../src/ports/store.ts';
+import type { VirtualClock } from '../support/virtual-clock.ts';
 import type { Invariants } from './invariants.ts';
 import { Life, MortalClock } from './mortal.ts';
 import { MortalHypervisor } from './mortal-hypervisor.ts';
@@ -19,7 +19,7 @@ import type { Trace } from './trace.ts';
 import type { World } from './world.ts';
 
 export interface DaemonOptions {
-  readonly clock: Clock;
+  readonly clock: VirtualClock;
   readonly store: Store;
   readonly world: World;
   readonly ids: Ids;
@@ -36,6 +36,8 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #hypervisors: readonly MortalHypervisor[];
   readonly #clock: MortalClock;
+  readonly #hostTime: MortalClock;
+  readonly #offsetMs: number;
   #engine: Engine | undefined;
 
   constructor(options: DaemonOptions) {
@@ -45,11 +47,15 @@ export class Daemon {
       for (const hypervisor of this.#hypervisors) hypervisor.crash();
       options.onDeath(where);
     });
-    this.#clock = new MortalClock(clock, this.life);
+    // Engine time begins at what the wall clock says when the daemon starts.
+    this.#offsetMs = clock.wallOffsetMs;
+    this.#clock = new MortalClock(clock, this.life, this.#offsetMs);
+    this.#hostTime = new MortalClock(clock, this.life);
     this.#hypervisors = world.hosts.map(
       (host) =>
         new MortalHypervisor({
-          inner: new MemoryHypervisor(host, this.#clock),
+          inner: new MemoryHypervisor(host, this.#hostTime),
+          offsetMs: this.#offsetMs,
           life: this.life,
           invariants,
           trace,
@@ -64,13 +70,13 @@ export class Daemon {
 
   async start(policies: readonly Policy[]): Promise<void> {
     const { invariants, trace, world, ids, pollMs } = this.#options;
-    invariants.daemonStarted();
+    invariants.daemonStarted(this.#offsetMs);
     const engine = await Engine.open({
       hosts: this.#hypervisors.map((hypervisor) => ({ hypervisor, uri: `memory://${hypervisor.host}` })),
       store: this.#mortalStore(),
       clock: this.#clock,
       ids,
-      prober: new MemoryProber(world.hosts, this.#clock),
+      prober: new MemoryProber(world.hosts, this.#hostTime),
       telemetry: telemetryInto(trace),
       log: logInto(trace),
       version: '0.0.0-sim',
@@ -94,6 +100,7 @@ export class Daemon {
         invariants.committed(changes, logged);
         world.served(invariants.records.values());
       },
+      onTooLate: () => trace.violation('a commit after the daemon had stopped'),
       onRefused: () => trace.count('commits refused: disk full'),
     });
   }

@@ -96,7 +96,7 @@ export class Faults {
       'host-unreachable': () => this.#trouble('unreachable', 60, { guests: random.chance(0.5) }),
       'host-hang': () => this.#trouble('hang', 90, { effect: random.pick(HANGS) }),
       'call-fails': () =>
-        this.#trouble('fail-call', 30, {
+        this.#trouble('fail-call', 120, {
           call: random.pick(CALLS),
           fault: random.pick(KINDS),
           effect: random.pick(EFFECTS),
@@ -135,7 +135,7 @@ export class Faults {
         return `for ${seconds} s`;
       },
       'daemon-killed-at-call': () => {
-        const points = random.int(1, 40);
+        const points = random.int(1, 12);
         daemon.killAfterPoints(points);
         return `at the ${points}th point from now`;
       },

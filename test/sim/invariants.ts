@@ -18,6 +18,8 @@ export interface InvariantsOptions {
   readonly staleAfterMs: number;
 }
 
+/** What is decided is told a commit's time later. */
+const TOLD_LATER_MS = 100;
 /** A policy that was just replaced may still be the one a decision under way was made by. */
 const POLICY_CHANGE_MS = 5000;
 
@@ -40,6 +42,8 @@ export class Invariants {
   readonly #lastScaleMs = new Map<string, { readonly out?: number; readonly in?: number }>();
   readonly #counts = new Map<string, number>();
   #lastSeq = 0;
+  /** Engine time minus simulated time, in this life of the daemon. */
+  #offsetMs = 0;
 
   constructor(options: InvariantsOptions) {
     this.#options = options;
@@ -77,9 +81,14 @@ export class Invariants {
     this.#lastSeq = 0;
   }
 
-  /** A daemon that was just started has seen nothing. */
-  daemonStarted(): void {
+  /** A daemon that was just started has seen nothing. When the wall clock was set meanwhile, old times tell nothing any more. */
+  daemonStarted(offsetMs: number): void {
     this.#pictureAtMs.clear();
+    if (offsetMs === this.#offsetMs) return;
+    this.#offsetMs = offsetMs;
+    this.memory.clear();
+    this.#lastScaleMs.clear();
+    this.#drainingSinceMs.clear();
   }
 
   observed(host: string, seen: HostObservation): void {
@@ -137,7 +146,7 @@ export class Invariants {
     const graceMs = this.#bound(record.group, 'drainGraceMs');
     const domain = this.#domainOf(record);
     if (drainingSinceMs === undefined || domain?.running !== true) return;
-    if (this.#options.now() - drainingSinceMs < graceMs) {
+    if (this.#options.now() - drainingSinceMs < graceMs - TOLD_LATER_MS) {
       this.#violation(`${call} of ${record.name} before its ${graceMs} ms of grace were over`);
     }
   }
@@ -173,7 +182,8 @@ export class Invariants {
   #launching(group: string): void {
     const breaker = this.memory.get(group)?.breaker;
     if (breaker?.retryAtMs === undefined) return;
-    if (this.#options.now() < breaker.retryAtMs) this.#violation(`a launch in ${group} although its breaker is open`);
+    if (this.#options.now() + this.#offsetMs < breaker.retryAtMs)
+      this.#violation(`a launch in ${group} although its breaker is open`);
     const launching = [...this.records.values()].filter((vm) => vm.group === group && vm.phase === 'launching').length;
     if (launching > 1) this.#violation(`${launching} launches in ${group} at once while its breaker tries again`);
   }
@@ -214,8 +224,6 @@ export class Invariants {
       rule.direction === 'out'
         ? (last.out ?? Number.NEGATIVE_INFINITY)
         : Math.max(last.out ?? Number.NEGATIVE_INFINITY, last.in ?? Number.NEGATIVE_INFINITY);
-    // The decision was made a commit's time before it is told.
-    const TOLD_LATER_MS = 100;
     if (now() - sinceMs < rule.cooldownMs - TOLD_LATER_MS) {
       this.#violation(`rule ${ruleName} of ${group} fired ${now() - sinceMs} ms after the last scaling`);
     }

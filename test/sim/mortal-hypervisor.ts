@@ -14,6 +14,8 @@ export interface MortalHypervisorOptions {
   readonly life: Life;
   readonly invariants: Invariants;
   readonly trace: Trace;
+  /** Engine time minus the time of the simulated hosts. */
+  readonly offsetMs: number;
 }
 
 export class MortalHypervisor implements Hypervisor {
@@ -38,7 +40,7 @@ export class MortalHypervisor implements Hypervisor {
     try {
       const seen = await this.#call('observe', '', () => this.#options.inner.observe(signal));
       invariants.observed(this.host, seen);
-      return seen;
+      return inEngineTime(seen, this.#options.offsetMs);
     } catch (error) {
       invariants.notObserved(this.host);
       throw error;
@@ -98,6 +100,7 @@ export class MortalHypervisor implements Hypervisor {
 
   async #call<T>(name: string, subject: string, work: () => Promise<T>): Promise<T> {
     const { life, trace } = this.#options;
+    if (life.retired) trace.violation(`${name} on ${this.host} after the daemon had stopped`);
     const quiet = name === 'observe' || name === 'info' || name === 'endpoint' || name === 'listDisks';
     if (!quiet) await life.point(`before ${name}`);
     if (life.dead) return never();
@@ -118,4 +121,13 @@ export class MortalHypervisor implements Hypervisor {
       throw error;
     }
   }
+}
+
+function inEngineTime(seen: HostObservation, offsetMs: number): HostObservation {
+  return {
+    ...seen,
+    startedAtMs: seen.startedAtMs + offsetMs,
+    endedAtMs: seen.endedAtMs + offsetMs,
+    domains: seen.domains.map((domain) => ({ ...domain, readAtMs: domain.readAtMs + offsetMs })),
+  };
 }

@@ -16,6 +16,7 @@ export interface MortalStoreOptions {
   readonly latencyMs: () => number;
   readonly onCommit: (changes: StoreChanges, logged: readonly LoggedEvent[]) => void;
   readonly onRefused: () => void;
+  readonly onTooLate: () => void;
 }
 
 export class MortalStore implements Store {
@@ -31,6 +32,7 @@ export class MortalStore implements Store {
 
   async commit(changes: StoreChanges): Promise<readonly LoggedEvent[]> {
     const { store, life, clock, full, latencyMs, onCommit, onRefused } = this.#options;
+    if (life.retired) this.#options.onTooLate();
     await life.point('before commit');
     await clock.sleep(latencyMs());
     if (life.dead) return never();

@@ -5,6 +5,7 @@ import type { Clock } from '../../src/ports/clock.ts';
 
 export class Life {
   #dead = false;
+  #retired = false;
   #pointsLeft = Number.POSITIVE_INFINITY;
   readonly #onDeath: (where: string) => void;
 
@@ -14,6 +15,15 @@ export class Life {
 
   get dead(): boolean {
     return this.#dead;
+  }
+
+  /** It was asked to stop and said that it has: whatever it does from now on is too late. */
+  retire(): void {
+    this.#retired = true;
+  }
+
+  get retired(): boolean {
+    return this.#retired && !this.#dead;
   }
 
   /** It will die at the `points`-th point from now: just before or just after a call or a commit. */
@@ -48,17 +58,20 @@ export class Life {
   }
 }
 
+/** Engine time of this life: `offsetMs` is how far the wall clock, from which it began, was off the simulated time. */
 export class MortalClock implements Clock {
   readonly #clock: Clock;
   readonly #life: Life;
+  readonly #offsetMs: number;
 
-  constructor(clock: Clock, life: Life) {
+  constructor(clock: Clock, life: Life, offsetMs = 0) {
     this.#clock = clock;
     this.#life = life;
+    this.#offsetMs = offsetMs;
   }
 
   nowMs(): number {
-    return this.#clock.nowMs();
+    return this.#clock.nowMs() + this.#offsetMs;
   }
 
   wall(): string {
@@ -66,7 +79,7 @@ export class MortalClock implements Clock {
   }
 
   wallOf(engineMs: number): string {
-    return this.#clock.wallOf(engineMs);
+    return this.#clock.wallOf(engineMs - this.#offsetMs);
   }
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {

@@ -55,12 +55,13 @@ export interface SimOptions {
   readonly databaseLostAtMs?: number;
 }
 
-const LONGEST_RUN_MS = 5 * 60_000;
+const SHORTEST_RUN_S = 180;
+const LONGEST_RUN_S = 480;
 
 export function drawOptions(seed: number): SimOptions {
   const random = new SeededRandom(seed);
   const hosts = drawHosts(random);
-  const safetyMs = random.int(120, LONGEST_RUN_MS / 1000) * 1000;
+  const safetyMs = random.int(SHORTEST_RUN_S, LONGEST_RUN_S) * 1000;
   const web = drawPolicy(random, 'web', { kind: 'template', template: TEMPLATE });
   const policies = [web];
   const listed: SimOptions['listed'][number][] = [];
@@ -75,8 +76,8 @@ export function drawOptions(seed: number): SimOptions {
     policies.push({ ...policy, min: Math.min(policy.min, 1), max: Math.min(policy.max, 3) });
   }
   if (random.chance(0.2)) policies.push(drawPolicy(random, 'api', { kind: 'template', template: TEMPLATE }));
-  const demandStepMs = random.int(10, 40) * 1000;
-  const periods = Math.ceil(LONGEST_RUN_MS / demandStepMs) + 1;
+  const demandStepMs = random.int(8, 40) * 1000;
+  const periods = Math.ceil((LONGEST_RUN_S * 1000) / demandStepMs) + 1;
   const demand = Object.fromEntries(
     policies.map((policy) => [
       policy.group,
@@ -152,14 +153,14 @@ function drawPolicy(random: SeededRandom, group: string, source: Policy['source'
   };
 }
 
-/** Half of the faults take part in a run, each with a rate of its own. A calm run in ten has none. */
+/** Half of the faults take part in a run, each with a rate of its own; the runs go from calm to a storm. */
 function drawRates(random: SeededRandom): SimOptions['rates'] {
-  const calm = random.chance(0.1);
+  const storm = random.pick([0, 0.3, 0.3, 1, 1, 1, 2]);
   const rates = {} as Record<FaultName, number>;
   for (const fault of FAULTS) {
     const takesPart = random.chance(0.5);
-    const perSecond = 0.004 + random.next() * 0.03;
-    rates[fault] = takesPart && !calm ? perSecond : 0;
+    const perSecond = 0.002 + random.next() * 0.02;
+    rates[fault] = takesPart ? storm * perSecond : 0;
   }
   return rates;
 }

@@ -24,6 +24,8 @@ const STAYS_MS = 10_000;
 const QUIET_AFTER_LOSS_MS = 20_000;
 /** A daemon that is told to stop has gone by then. */
 const STOP_MAX_MS = 5000;
+/** The process of a daemon that has stopped is still there for so long. */
+const LINGERS_MS = 500;
 const VIOLATIONS_MAX = 10;
 
 export interface SimResult {
@@ -60,6 +62,7 @@ class Simulation implements DaemonControl {
   #daemon: Daemon | undefined;
   #quietUntilMs = 0;
   #faultsOver = false;
+  #comesBack = true;
 
   constructor(options: SimOptions, onLine?: (line: string) => void) {
     this.#options = options;
@@ -90,6 +93,7 @@ class Simulation implements DaemonControl {
     this.#startDaemon();
     await this.#safety();
     const convergedMs = this.#failed ? undefined : await this.#liveness();
+    this.#comesBack = false;
     this.#daemon?.life.kill('at the end of the run');
     if (!this.#failed) await this.#checkStoredEvents();
     await this.#store.close();
@@ -186,17 +190,19 @@ class Simulation implements DaemonControl {
 
   #died(where: string): void {
     this.#trace.count(`daemon died ${where}`);
+    if (!this.#comesBack) return;
     const downMs = this.#faultsOver ? 100 : this.#random.pick([0, 50, 1000, 5000, this.#random.int(0, 60_000)]);
     this.#trace.line(`the daemon died ${where}; it comes back in ${downMs} ms`);
     const died = this.#daemon;
     void this.#clock.sleep(downMs).then(() => {
-      if (this.#daemon === died) this.#startDaemon();
+      if (this.#comesBack && this.#daemon === died) this.#startDaemon();
     });
   }
 
   async #loseDatabase(): Promise<void> {
     this.#trace.count('fault database-lost');
     this.#trace.line('FAULT database-lost');
+    this.#comesBack = false;
     this.#daemon?.life.kill('with its database');
     this.#faults.heal();
     this.#storeFullUntilMs = 0;
@@ -206,8 +212,8 @@ class Simulation implements DaemonControl {
     await this.#store.close();
     this.#store = new SqliteStore({ path: ':memory:' });
     this.#invariants.databaseLost();
+    this.#comesBack = true;
     this.#startDaemon();
-    this.#daemon?.life.dieAfter(Number.POSITIVE_INFINITY);
   }
 
   async #resumePaused(engine: Engine | undefined): Promise<void> {
@@ -237,13 +243,14 @@ class Simulation implements DaemonControl {
     const engine = daemon?.engine;
     if (daemon === undefined || engine === undefined) return undefined;
     const askedAtMs = this.#clock.nowMs();
-    this.#inBackground(
-      engine.stop('a restart').then(() => {
-        const tookMs = this.#clock.nowMs() - askedAtMs;
-        if (tookMs > STOP_MAX_MS) this.#trace.violation(`stopping took ${tookMs} ms`);
-        daemon.life.kill('after it was asked to stop');
-      }),
-    );
+    const stopped = engine.stop('a restart').then(async () => {
+      const tookMs = this.#clock.nowMs() - askedAtMs;
+      if (tookMs > STOP_MAX_MS) this.#trace.violation(`stopping took ${tookMs} ms`);
+      daemon.life.retire();
+      await this.#clock.sleep(LINGERS_MS);
+      daemon.life.kill('after it was asked to stop');
+    });
+    this.#inBackground(stopped);
     return 'the daemon is asked to stop';
   }
 

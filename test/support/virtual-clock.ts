@@ -51,6 +51,11 @@ export class VirtualClock implements Clock {
     return deadline(this.#schedule, ms, work, signal);
   }
 
+  /** Wall time minus engine time. */
+  get wallOffsetMs(): number {
+    return this.#wallOffsetMs;
+  }
+
   /** Somebody sets the wall clock. Engine time does not move. */
   stepWall(byMs: number): void {
     this.#wallOffsetMs += byMs;

@@ -7,29 +7,34 @@
 import { z } from 'zod';
 import type { LoggedDecision } from '../../core/decision.ts';
 import type { LoggedEvent, NewEvent } from '../../core/events.ts';
-import type { DurableMemory } from '../../core/memory.ts';
+import type { BreakerMemory, DurableMemory } from '../../core/memory.ts';
 import type { Endpoint, Flavor, Image, ReadyCheck, VmRecord } from '../../core/model.ts';
 import { Fault } from '../../ports/fault.ts';
 
+/** A schema for each key of the model, optional ones too: a key that is added there must be added here, or it would be lost. */
+type Shape<T> = { readonly [K in keyof T]-?: z.ZodType<Exclude<T[K], undefined>> };
+
 const atMs = z.number().nonnegative();
 
-const endpoint: z.ZodType<Endpoint> = z.object({ address: z.string(), port: z.int() });
+const endpoint: z.ZodType<Endpoint> = z.object({ address: z.string(), port: z.int() } satisfies Shape<Endpoint>);
 
 const image: z.ZodType<Image> = z.object({
   name: z.string(),
   path: z.string(),
   format: z.enum(['qcow2', 'raw']),
   direct: z.object({ kernel: z.string(), initrd: z.string(), args: z.string() }).exactOptional(),
-});
+} satisfies Shape<Image>);
 
 const flavor: z.ZodType<Flavor> = z.object({
   name: z.string(),
   vcpus: z.int().positive(),
   memoryMiB: z.number().positive(),
   diskGiB: z.number().positive().exactOptional(),
-});
+} satisfies Shape<Flavor>);
 
-const ready: z.ZodType<ReadyCheck> = z.object({ http: z.object({ port: z.int(), path: z.string() }) });
+const ready: z.ZodType<ReadyCheck> = z.object({
+  http: z.object({ port: z.int(), path: z.string() }),
+} satisfies Shape<ReadyCheck>);
 
 const vmRecord: z.ZodType<VmRecord> = z.object({
   id: z.int().positive(),
@@ -51,20 +56,23 @@ const vmRecord: z.ZodType<VmRecord> = z.object({
   endpoint: endpoint.exactOptional(),
   reason: z.string().exactOptional(),
   tries: z.int().nonnegative(),
-});
+} satisfies Shape<VmRecord>);
+
+const breaker: z.ZodType<BreakerMemory> = z.object({
+  failures: z.int().nonnegative(),
+  openedAtMs: atMs.exactOptional(),
+  retryAtMs: atMs.exactOptional(),
+  lastReason: z.string().exactOptional(),
+} satisfies Shape<BreakerMemory>);
 
 const durableMemory: z.ZodType<DurableMemory> = z.object({
   desired: z.int().nonnegative().exactOptional(),
+  desiredBy: z.literal('user').exactOptional(),
   paused: z.boolean(),
   lastOutAtMs: atMs.exactOptional(),
   lastInAtMs: atMs.exactOptional(),
-  breaker: z.object({
-    failures: z.int().nonnegative(),
-    openedAtMs: atMs.exactOptional(),
-    retryAtMs: atMs.exactOptional(),
-    lastReason: z.string().exactOptional(),
-  }),
-});
+  breaker,
+} satisfies Shape<DurableMemory>);
 
 // Kinds of events and decisions grow from version to version and nothing is decided from them: only their frame is checked.
 const eventBody = z.looseObject({ type: z.string() });

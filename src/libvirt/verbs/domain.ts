@@ -2,7 +2,7 @@
  * Typed verbs on domains: finding, observing, life cycle, saving. Thin: each is one call of the table, in our units.
  */
 import { DomainStatsFlags } from '../constants.ts';
-import type { CallOptions } from '../session.ts';
+import { type CallOptions, DEFAULT_CALL_TIMEOUT_MS } from '../session.ts';
 import { type Domain, type ParamValue, paramsToRecord } from '../structs.ts';
 import { HostVerbs } from './host.ts';
 
@@ -32,8 +32,8 @@ export interface DomainStats {
   readonly params: Readonly<Record<string, ParamValue>>;
 }
 
-/** Calls to have under way in a pipelined query: as many as a connection carries. */
-const PIPELINE_WIDTH = 4;
+/** Calls of one query that may wait in the connection's queue: well below its limit. */
+const PIPELINE_BATCH = 256;
 
 export abstract class DomainVerbs extends HostVerbs {
   /** All domains, or those that `flags` (`ListDomainsFlags`) select. */
@@ -68,20 +68,25 @@ export abstract class DomainVerbs extends HostVerbs {
     };
   }
 
-  /** {@link domainInfo} of many, four under way at a time; one result or error for each, in the order given. */
-  async domainsInfo(doms: readonly Domain[], options?: CallOptions): Promise<readonly DomainInfoResult[]> {
-    const results: DomainInfoResult[] = [];
-    const remaining = doms.entries();
-    const work = async (): Promise<void> => {
-      for (const [index, domain] of remaining) {
-        try {
-          results[index] = { domain, info: await this.domainInfo(domain, options) };
-        } catch (error) {
-          results[index] = { domain, error };
-        }
+  /**
+   * {@link domainInfo} of many, pipelined; one result or error for each, in the order given. The deadline is that of
+   * the whole: a daemon that hangs costs it once, not once per domain.
+   */
+  async domainsInfo(doms: readonly Domain[], options: CallOptions = {}): Promise<readonly DomainInfoResult[]> {
+    const { timeoutMs = DEFAULT_CALL_TIMEOUT_MS } = options;
+    const deadline = performance.now() + timeoutMs;
+    const infoOf = async (domain: Domain): Promise<DomainInfoResult> => {
+      try {
+        const remainingMs = Math.max(1, deadline - performance.now());
+        return { domain, info: await this.domainInfo(domain, { ...options, timeoutMs: remainingMs }) };
+      } catch (error) {
+        return { domain, error };
       }
     };
-    await Promise.all(Array.from({ length: PIPELINE_WIDTH }, work));
+    const results: DomainInfoResult[] = [];
+    for (let start = 0; start < doms.length; start += PIPELINE_BATCH) {
+      results.push(...(await Promise.all(doms.slice(start, start + PIPELINE_BATCH).map(infoOf))));
+    }
     return results;
   }
 

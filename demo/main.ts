@@ -1,0 +1,175 @@
+// `npm run demo`: plays the load story on real VMs and leaves plots, logs and a summary.
+// Exit status 0 only when the story really happened. Not here: installing what is missing (scripts/run.mjs).
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs, styleText } from 'node:util';
+import { stopEmbeddedHost } from '../src/adapters/hypervisor/embedded/embedded-host.ts';
+import { DaemonApi } from './daemon-api.ts';
+import { type DaemonProcess, freePort, startDaemon } from './daemon-process.ts';
+import { type DemoFiles, writeDemoFiles } from './demo-config.ts';
+import { clearOutput } from './output-folder.ts';
+import { FAST_PACE, IN_PERCENT, NORMAL_PACE, OUT_PERCENT } from './pace.ts';
+import { cpuPlot } from './plots/cpu-plot.ts';
+import { writePlot } from './plots/render.ts';
+import { responseTimePlot } from './plots/response-time-plot.ts';
+import { runSteps } from './progress.ts';
+import { resultScreen } from './result-screen.ts';
+import { machineText, Story } from './story.ts';
+import { summarise, type Verdict } from './summary.ts';
+import { timelineOf } from './timeline.ts';
+
+const USAGE = `npm run demo -- [--fast] [--keep] [--out DIR] [--port N]
+
+  --fast      a shorter story, under 90 s
+  --keep      leave the daemon and the VMs running for a look around
+  --out DIR   where plots, logs and the summary go (default: output-log)
+  --port N    the daemon's port on 127.0.0.1 (default: a free one)
+`;
+
+interface DemoOptions {
+  readonly fast: boolean;
+  readonly keep: boolean;
+  readonly out: string;
+  readonly port: number;
+}
+
+async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
+  const pace = options.fast ? FAST_PACE : NORMAL_PACE;
+  await clearOutput(options.out);
+  // A short path: the sockets of libvirt and QEMU lie below it, and 107 bytes is all that a socket's path may have.
+  const folder = await mkdtemp(join(tmpdir(), 'vs-demo-'));
+  const files = await writeDemoFiles(folder, pace);
+  const broken = new AbortController();
+  const limit = AbortSignal.timeout(pace.limitMs);
+  const storySignal = AbortSignal.any([signal, limit, broken.signal]);
+  const base = `http://127.0.0.1:${options.port}`;
+  const story = new Story({ base, api: new DaemonApi(base), pace, outputFolder: options.out, signal: storySignal });
+  let daemon: DaemonProcess | undefined;
+  let failure: unknown;
+  let keep = false;
+  try {
+    daemon = await startDaemon(serveArguments(files, options.port), {
+      log: join(options.out, 'autoscaler.ndjson'),
+      errors: join(folder, 'stderr.txt'),
+    });
+    void daemon.ended.then((how) => broken.abort(new Error(how)));
+    await runSteps(story.steps(), process.stdout.isTTY);
+    keep = options.keep;
+  } catch (error) {
+    failure = limit.aborted
+      ? new Error(`the story was not over after ${pace.limitMs / 1000} s`, { cause: error })
+      : error;
+  } finally {
+    await story.close();
+    if (keep) daemon?.leave();
+    else await stopEverything(daemon, files, folder);
+  }
+  const verdict = await writeResults(story, options.out);
+  console.log(resultScreen(verdict, failure, options.out));
+  if (keep && daemon !== undefined) console.log(lookAround(base, daemon, files, folder));
+  return verdict.summary.ok && failure === undefined;
+}
+
+function serveArguments(files: DemoFiles, port: number): readonly string[] {
+  return [
+    'serve',
+    ...['--config', files.config],
+    ...['--state-dir', files.stateDir],
+    ...['--policies', files.policies],
+    ...['--listen', `127.0.0.1:${port}`],
+  ];
+}
+
+async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles, folder: string): Promise<void> {
+  const inTime = await daemon?.stop();
+  if (inTime === false) console.error('the daemon did not end after SIGTERM and was killed');
+  await stopEmbeddedHost(files.stateDir);
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function writeResults(story: Story, out: string): Promise<Verdict> {
+  const { requests, journal, host, spans } = story;
+  const verdict = summarise({
+    threshold: OUT_PERCENT,
+    events: journal.events,
+    requests,
+    ...(host?.accel !== undefined && { accel: host.accel }),
+    ...(host?.libvirtVersion !== undefined && { libvirt: host.libvirtVersion }),
+    ...(host?.qemuVersion !== undefined && { qemu: host.qemuVersion }),
+    ...(story.stillThere !== undefined && { stillThere: story.stillThere }),
+  });
+  const timeline = timelineOf(journal.events);
+  const machine = machineText(host);
+  const arrival = timeline.out?.launchedAt;
+  await writeFile(join(out, 'summary.json'), `${JSON.stringify(verdict.summary, null, 2)}\n`);
+  await writePlot(
+    out,
+    'cpu',
+    cpuPlot({ samples: story.cpu.samples, timeline, spans, outPercent: OUT_PERCENT, inPercent: IN_PERCENT, machine }),
+  );
+  await writePlot(
+    out,
+    'response-time',
+    responseTimePlot({
+      requests,
+      machine,
+      ...(arrival !== undefined && {
+        arrival: { atMs: Date.parse(arrival), vm: timeline.out?.vm?.name ?? 'the second VM' },
+      }),
+    }),
+  );
+  return verdict;
+}
+
+function lookAround(base: string, daemon: DaemonProcess, files: DemoFiles, folder: string): string {
+  return `
+Everything keeps running (--keep). To look around:
+  ${base}/v1/groups/web         the group, its VMs, the latest decision
+  ${base}/metrics               for Prometheus
+  node src/cli.ts status --url ${base}
+To stop:
+  kill ${daemon.pid} && node demo/stop.ts ${files.stateDir} && rm -r ${folder}`;
+}
+
+function readOptions(): DemoOptions | undefined {
+  const { values } = parseArgs({
+    options: {
+      fast: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
+      out: { type: 'string', default: 'output-log' },
+      port: { type: 'string', default: '0' },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) return undefined;
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${values.port}: wanted 1 to 65535`);
+  return { fast: values.fast, keep: values.keep, out: resolve(values.out), port };
+}
+
+async function main(): Promise<number> {
+  let options: DemoOptions | undefined;
+  try {
+    options = readOptions();
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    return 2;
+  }
+  if (options === undefined) {
+    console.log(USAGE);
+    return 0;
+  }
+  const interrupted = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (!interrupted.signal.aborted) console.error(styleText('yellow', `\n${name}: stopping everything…`));
+      interrupted.abort(new Error(`interrupted by ${name}`));
+    });
+  }
+  const port = options.port === 0 ? await freePort() : options.port;
+  return (await demo({ ...options, port }, interrupted.signal)) ? 0 : 1;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,280 @@
+// The story that the demo plays: the order of its parts, and what is gathered on the way.
+// Not here: starting and stopping the daemon (main), judging what was gathered (summary).
+
+import { once } from 'node:events';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PublicHost } from '../src/edge/schemas.ts';
+import { LibvirtClient } from '../src/libvirt/index.ts';
+import { type Calibration, calibrate } from './calibration.ts';
+import { CpuSampler } from './cpu-sampler.ts';
+import type { DaemonApi } from './daemon-api.ts';
+import { Journal } from './journal.ts';
+import { LoadClient } from './load-client.ts';
+import { GROUP, type Pace } from './pace.ts';
+import type { Span } from './plots/story-marks.ts';
+import type { Step } from './progress.ts';
+import { CSV_HEADER, csvLine, type Mode, type RequestRecord } from './request-record.ts';
+import { percentile } from './statistics.ts';
+
+const DAEMON_READY_MS = 60_000;
+const HELLO_MS = 5000;
+const REQUEST_TIMEOUT_MS = 15_000;
+const LIVE_MS = 1000;
+
+/** One VM cannot do this, two can with room to spare, even where two busy VMs share two cores with everything else. */
+const OVERLOAD = 1.3;
+const HIGH_OUTSTANDING = 32;
+const LOW_PER_SECOND = 8;
+const LOW_OUTSTANDING = 4;
+/** How much smaller N is in low mode: each step costs about 1.6 times less. */
+const LOW_STEPS = 6;
+
+export interface StoryOptions {
+  readonly base: string;
+  readonly api: DaemonApi;
+  readonly pace: Pace;
+  readonly outputFolder: string;
+  readonly signal: AbortSignal;
+}
+
+export class Story {
+  readonly journal = new Journal();
+  readonly requests: RequestRecord[] = [];
+  readonly spans: Span[] = [];
+  readonly cpu: CpuSampler;
+  host: PublicHost | undefined;
+  stillThere: boolean | undefined;
+  readonly #options: StoryOptions;
+  #client: LoadClient | undefined;
+  #calibration: Calibration | undefined;
+  readonly #eventsFile: WriteStream;
+  readonly #csvFile: WriteStream;
+
+  constructor(options: StoryOptions) {
+    this.#options = options;
+    this.cpu = new CpuSampler(options.api);
+    this.#eventsFile = createWriteStream(join(options.outputFolder, 'events.ndjson'));
+    this.#csvFile = createWriteStream(join(options.outputFolder, 'client.csv'));
+    this.#csvFile.write(CSV_HEADER);
+  }
+
+  /** The parts in their order. */
+  steps(): readonly Step[] {
+    return [
+      { title: 'Start virtscale with a libvirt host of its own', run: () => this.#daemon() },
+      { title: 'First VM', run: (say) => this.#firstVm(say) },
+      { title: 'How much can one VM do?', run: (say) => this.#calibrate(say) },
+      { title: 'Low load', run: (say) => this.#lowLoad(say) },
+      { title: 'High load: CPU above the threshold', run: (say) => this.#overload(say) },
+      { title: 'A second VM', run: (say) => this.#secondVm(say) },
+      { title: 'Two VMs share the load', run: (say) => this.#shared(say) },
+      { title: 'Low load: one VM is enough again', run: (say) => this.#scaleIn(say) },
+      { title: 'Ask libvirt whether it is gone', run: () => this.#askLibvirt() },
+    ];
+  }
+
+  /** Stops the load, waits for the answers under way, closes the files. Safe after any failure. */
+  async close(): Promise<void> {
+    this.cpu.stop();
+    await this.#client?.close();
+    const lastSpan = this.spans.at(-1);
+    if (lastSpan !== undefined) this.spans[this.spans.length - 1] = { ...lastSpan, toMs: Date.now() };
+    await Promise.all([endFile(this.#eventsFile), endFile(this.#csvFile)]);
+  }
+
+  async #daemon(): Promise<string> {
+    const { api, signal, base } = this.#options;
+    await api.ready(DAEMON_READY_MS, signal);
+    this.#client = new LoadClient({
+      eventsUrl: `${base.replace('http', 'ws')}/v1/events`,
+      group: GROUP,
+      timeoutMs: REQUEST_TIMEOUT_MS,
+      onEvent: (event, text) => {
+        this.journal.add(event);
+        this.#eventsFile.write(`${text}\n`);
+      },
+      onRequest: (record) => {
+        this.requests.push(record);
+        this.#csvFile.write(csvLine(record));
+      },
+    });
+    await this.#client.connected(HELLO_MS);
+    this.cpu.start();
+    return base;
+  }
+
+  async #firstVm(say: (line: string) => void): Promise<string> {
+    const launched = await this.#live(
+      say,
+      this.#wait('vm.launched', () => true, 30_000, 'the launch of the first VM'),
+    );
+    const { address, port } = launched.endpoint;
+    this.host = (await this.#options.api.hosts())[0];
+    const seconds = (launched.launchMs / 1000).toFixed(1);
+    return `${launched.vm.name} answers on ${address}:${port} after ${seconds} s; ${machineText(this.host)}`;
+  }
+
+  async #calibrate(say: (line: string) => void): Promise<string> {
+    const client = this.#theClient();
+    this.#span('calibration');
+    this.#calibration = await this.#live(
+      say,
+      calibrate((n) => client.one(n, 'calibrate'), {
+        targetMs: 8,
+        burstMs: 1200,
+        concurrency: 6,
+        signal: this.#options.signal,
+      }),
+    );
+    const { n, aloneMs, capacityPerSecond } = this.#calibration;
+    return `/${n} takes ${aloneMs.toFixed(1)} ms; ${capacityPerSecond.toFixed(0)} of them a second keep one VM busy`;
+  }
+
+  async #lowLoad(say: (line: string) => void): Promise<string> {
+    this.#setMode('low');
+    await this.#live(say, this.#sleep(this.#options.pace.lowMs));
+    return `${LOW_PER_SECOND} small requests a second`;
+  }
+
+  async #overload(say: (line: string) => void): Promise<string> {
+    this.#setMode('high');
+    const decided = await this.#live(
+      say,
+      this.#wait(
+        'decision.made',
+        (e) => e.decision.cause === 'rule' && e.decision.desired > e.decision.desiredBefore,
+        20_000,
+        'the decision to scale out (is something else keeping this machine busy?)',
+      ),
+    );
+    return decided.decision.text;
+  }
+
+  async #secondVm(say: (line: string) => void): Promise<string> {
+    const first = this.journal.events.find((event) => event.type === 'vm.launched');
+    const launched = await this.#live(
+      say,
+      this.#wait('vm.launched', (e) => e.seq > (first?.seq ?? 0), 45_000, 'the launch of the second VM'),
+    );
+    return `${launched.vm.name} answers ${(launched.launchMs / 1000).toFixed(1)} s after its launch began; the client heard of it over WebSocket`;
+  }
+
+  async #shared(say: (line: string) => void): Promise<string> {
+    await this.#live(say, this.#sleep(this.#options.pace.sharedMs));
+    return this.#recentText();
+  }
+
+  async #scaleIn(say: (line: string) => void): Promise<string> {
+    this.#setMode('low');
+    const draining = await this.#live(
+      say,
+      this.#wait('vm.draining', () => true, 45_000, 'the decision to scale in'),
+    );
+    const removed = await this.#live(
+      say,
+      this.#wait('vm.removed', (e) => e.vm.id === draining.vm.id, 45_000, `the removal of ${draining.vm.name}`),
+    );
+    this.#theClient().setLoad(undefined);
+    await this.#theClient().idle();
+    return `${removed.vm.name} was drained and removed`;
+  }
+
+  async #askLibvirt(): Promise<string> {
+    const removed = this.journal.events.find((event) => event.type === 'vm.removed');
+    if (removed === undefined || this.host === undefined) throw new Error('there is nothing to ask libvirt about');
+    const libvirt = new LibvirtClient({ uri: this.host.uri });
+    try {
+      const domains = await libvirt.listDomains();
+      this.stillThere = domains.some((domain) => domain.uuid === removed.vm.uuid);
+      return `it has ${domains.map((domain) => domain.name).join(', ') || 'no domain'}`;
+    } finally {
+      await libvirt.close();
+    }
+  }
+
+  #theClient(): LoadClient {
+    if (this.#client === undefined) throw new Error('the load client was not started');
+    return this.#client;
+  }
+
+  #setMode(mode: Exclude<Mode, 'calibrate'>): void {
+    const calibration = this.#calibration;
+    if (calibration === undefined) throw new Error('nobody knows yet how much one VM can do');
+    this.#span(mode);
+    this.#theClient().setLoad(
+      mode === 'low'
+        ? {
+            mode,
+            n: Math.max(1, calibration.n - LOW_STEPS),
+            perSecond: LOW_PER_SECOND,
+            maxOutstanding: LOW_OUTSTANDING,
+          }
+        : {
+            mode,
+            n: calibration.n,
+            perSecond: calibration.capacityPerSecond * OVERLOAD,
+            maxOutstanding: HIGH_OUTSTANDING,
+          },
+    );
+  }
+
+  /** A new kind of load begins now, and with it the one before ends. */
+  #span(name: string): void {
+    const nowMs = Date.now();
+    const last = this.spans.at(-1);
+    if (last !== undefined) this.spans[this.spans.length - 1] = { ...last, toMs: nowMs };
+    this.spans.push({ name, fromMs: nowMs, toMs: nowMs });
+  }
+
+  #wait<T extends Parameters<Journal['waitFor']>[0]>(
+    type: T,
+    also: Parameters<typeof this.journal.waitFor<T>>[1],
+    timeoutMs: number,
+    what: string,
+  ): ReturnType<typeof this.journal.waitFor<T>> {
+    return this.journal.waitFor(type, also, { timeoutMs, signal: this.#options.signal, what });
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#options.signal });
+  }
+
+  /** Shows CPU and requests once a second while `work` is under way. */
+  async #live<T>(say: (line: string) => void, work: Promise<T>): Promise<T> {
+    const timer = setInterval(() => say(`cpu: ${this.cpu.text} · ${this.#recentText()}`), LIVE_MS);
+    try {
+      return await work;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** About the requests that were answered in the last two seconds. */
+  #recentText(): string {
+    const sinceMs = Date.now() - 2000;
+    const recent = this.requests.slice(-2000).filter((r) => r.sentAtMs + r.latencyMs >= sinceMs);
+    const median = percentile(
+      recent.map((r) => r.latencyMs),
+      50,
+    );
+    if (median === undefined) return 'no requests';
+    const perVm = [...Map.groupBy(recent, (r) => r.vm)].map(
+      ([vm, records]) => `${vm} ${(records.length / 2).toFixed(0)}`,
+    );
+    return `answers per second: ${perVm.join(', ')}; median response ${median.toFixed(median < 10 ? 1 : 0)} ms`;
+  }
+}
+
+/** e.g. `libvirt 9.0.0, QEMU 7.2.22, emulated CPU` */
+export function machineText(host: PublicHost | undefined): string {
+  const accel = host?.accel === 'kvm' ? 'KVM' : 'emulated CPU (no KVM)';
+  return `libvirt ${host?.libvirtVersion ?? '?'}, QEMU ${host?.qemuVersion ?? '?'}, ${accel}`;
+}
+
+async function endFile(file: WriteStream): Promise<void> {
+  if (file.closed) return;
+  file.end();
+  await once(file, 'close');
+}

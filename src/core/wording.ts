@@ -1,0 +1,25 @@
+// Numbers and times as the sentences of the trail write them. Not here: the sentences.
+
+/** "75 %", "7.5 %" */
+export function percentText(percent: number): string {
+  return `${round1(percent)} %`;
+}
+
+/** "800 ms", "3 s", "2.5 s", "2 min", "1 min 30 s". Negative counts as zero. */
+export function durationText(ms: number): string {
+  if (ms <= 0) return '0 s';
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${round1(ms / 1000)} s`;
+  const seconds = Math.round(ms / 1000);
+  const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
+  return rest === 0 ? `${minutes} min` : `${minutes} min ${rest} s`;
+}
+
+/** "1 VM", "3 VMs" */
+export function vmsText(count: number): string {
+  return `${count} ${count === 1 ? 'VM' : 'VMs'}`;
+}
+
+function round1(value: number): number {
+  return Math.round(value * 10) / 10;
+}
