@@ -1,7 +1,7 @@
 // One request to a guest's backend, checked: `GET /N` must give the N-th Fibonacci number from the VM that was asked.
 // Not here: whom to ask, how often (load-client).
 
-import { request } from 'node:http';
+import { type Agent, request } from 'node:http';
 import type { Endpoint } from '../src/core/model.ts';
 import { fibonacci } from './fibonacci.ts';
 
@@ -18,8 +18,8 @@ export interface Answer {
 
 const MAX_ANSWER_BYTES = 4096;
 
-/** Never rejects. A connection of its own for each request, as different people would have, so that the time includes connecting. */
-export function ask(target: Target, n: number, timeoutMs: number): Promise<Answer> {
+/** Never rejects. The time is that from having something to ask until the whole answer is there, connecting included. */
+export function ask(target: Target, agent: Agent, n: number, timeoutMs: number): Promise<Answer> {
   const startedMs = performance.now();
   return new Promise((resolve) => {
     const end = (status: string) => resolve({ status, latencyMs: performance.now() - startedMs });
@@ -27,7 +27,7 @@ export function ask(target: Target, n: number, timeoutMs: number): Promise<Answe
       host: target.endpoint.address,
       port: target.endpoint.port,
       path: `/${n}`,
-      agent: false,
+      agent,
       signal: AbortSignal.timeout(timeoutMs),
     });
     call.on('error', (error: NodeJS.ErrnoException) =>

@@ -1,6 +1,7 @@
 // The client of the story: it hears over WebSocket which VMs there are, and sends each request to a random one of them.
 // It never polls and knows nothing of the daemon but the event stream. Not here: the order of the modes (story).
 
+import { Agent } from 'node:http';
 import type { LoggedEvent } from '../src/core/events.ts';
 import { ask, type Target } from './ask.ts';
 import { EventFeed } from './event-feed.ts';
@@ -24,13 +25,20 @@ export interface LoadClientOptions {
   readonly onRequest: (record: RequestRecord) => void;
 }
 
+/** A VM to send to. Connections are kept: QEMU's port forwarding queues hardly any new ones, and a lost SYN costs a second. */
+interface Route {
+  readonly target: Target;
+  readonly connections: Agent;
+  outstanding: number;
+}
+
 /** Sending later than this after its moment is pointless: the process itself was held up. */
 const MAX_LAG_MS = 250;
 
 export class LoadClient {
   readonly #options: LoadClientOptions;
   readonly #feed: EventFeed;
-  readonly #targets = new Map<number, Target>();
+  readonly #routes = new Map<number, Route>();
   #load: Load | undefined;
   #timer: NodeJS.Timeout | undefined;
   #nextAtMs = 0;
@@ -57,7 +65,7 @@ export class LoadClient {
 
   /** The VMs it would send to now. */
   get targets(): readonly Target[] {
-    return [...this.#targets.values()];
+    return [...this.#routes.values()].map((route) => route.target);
   }
 
   get outstanding(): number {
@@ -80,13 +88,17 @@ export class LoadClient {
 
   /** One request outside of any load, to a random VM. `undefined` while there is none. */
   async one(n: number, mode: Mode): Promise<RequestRecord | undefined> {
-    const targets = this.targets;
-    const target = targets[Math.floor(Math.random() * targets.length)];
-    if (target === undefined) return undefined;
+    const routes = [...this.#routes.values()];
+    const route = routes[Math.floor(Math.random() * routes.length)];
+    if (route === undefined) return undefined;
+    const { target, connections } = route;
     this.#outstanding += 1;
+    route.outstanding += 1;
     const sentAtMs = Date.now();
-    const { status, latencyMs } = await ask(target, n, this.#options.timeoutMs);
+    const { status, latencyMs } = await ask(target, connections, n, this.#options.timeoutMs);
     this.#outstanding -= 1;
+    route.outstanding -= 1;
+    this.#hangUpIfLeft(route);
     const record: RequestRecord = { sentAtMs, vm: target.vm, n, latencyMs, status, mode };
     this.#options.onRequest(record);
     if (this.#outstanding === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
@@ -103,13 +115,31 @@ export class LoadClient {
     this.setLoad(undefined);
     await this.idle();
     await this.#feed.close();
+    for (const id of [...this.#routes.keys()]) this.#remove(id);
   }
 
   #learn(event: LoggedEvent): void {
     if (!('vm' in event) || event.group !== this.#options.group) return;
     const { id, name } = event.vm;
-    if (event.type === 'vm.launched') this.#targets.set(id, { vm: name, endpoint: event.endpoint });
-    else if (event.type !== 'vm.launching' && event.type !== 'vm.adopted') this.#targets.delete(id);
+    if (event.type === 'vm.launched') this.#add(id, { vm: name, endpoint: event.endpoint });
+    else if (event.type !== 'vm.launching' && event.type !== 'vm.adopted') this.#remove(id);
+  }
+
+  #add(id: number, target: Target): void {
+    this.#remove(id);
+    this.#routes.set(id, { target, connections: new Agent({ keepAlive: true }), outstanding: 0 });
+  }
+
+  /** Nothing new is sent there; what is under way is finished first. */
+  #remove(id: number): void {
+    const route = this.#routes.get(id);
+    if (route === undefined) return;
+    this.#routes.delete(id);
+    this.#hangUpIfLeft(route);
+  }
+
+  #hangUpIfLeft(route: Route): void {
+    if (route.outstanding === 0 && ![...this.#routes.values()].includes(route)) route.connections.destroy();
   }
 
   #schedule(load: Load): void {

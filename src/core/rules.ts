@@ -22,7 +22,9 @@ export function consultRules(
 ): Advice {
   const crossed: [string, number][] = [];
   const verdicts = rules.map((rule) => {
-    const judgement = judgeRule(rule, situation, crossedBeforeMs[rule.name]);
+    // A rule may be called `constructor`.
+    const before = Object.hasOwn(crossedBeforeMs, rule.name) ? crossedBeforeMs[rule.name] : undefined;
+    const judgement = judgeRule(rule, situation, before);
     if (judgement.crossedAtMs !== undefined) crossed.push([rule.name, judgement.crossedAtMs]);
     return judgement.verdict;
   });

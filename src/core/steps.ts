@@ -18,7 +18,7 @@ export interface StepTiming {
  *               past the deadline, gone, or stopped again: give-up ─▶ (removing)
  *   in-service  wait;  vanished or stopped by itself: lost ─▶ (removing)
  *   draining    wait for the grace to end;  then, or when it is down already: begin-removal ─▶ (removing)
- *   removing    intended: shutdown ─▶ stopping: wait ─▶ mark-stopped, or past the deadline: destroy ─▶ stopped
+ *   removing    intended: shutdown ─▶ stopping: wait ─▶ mark-stopped, or past the deadline: destroy (existing: shutdown) ─▶ stopped
  *               clone:    stopped: undefine ─▶ undefined: delete-disk ─▶ (gone)
  *               existing: stopped: forget ─▶ (gone)
  *
@@ -111,7 +111,9 @@ function nextRemovalStep(view: VmView, timing: StepTiming, hostUp: boolean, nowM
       if (downReason(view) !== undefined) return { kind: 'mark-stopped' };
       const untilMs = record.deadlineAtMs ?? record.changedAtMs + timing.shutdownDeadlineMs;
       if (nowMs < untilMs) return { kind: 'wait', untilMs };
-      return hostUp ? { kind: 'destroy' } : WAIT;
+      if (!hostUp) return WAIT;
+      // A domain that is not ours to make is not ours to pull the plug on: it is asked again.
+      return { kind: existing ? 'shutdown' : 'destroy' };
     }
     default:
       if (downReason(view) !== undefined) return { kind: 'mark-stopped' };

@@ -45,21 +45,15 @@ export function idempotent(limits: IdempotencyLimits = IDEMPOTENCY_LIMITS, nowMs
       .update(`${c.req.method} ${c.req.path}\n${await c.req.text()}`)
       .digest('base64');
     forget();
-    const known = entries.get(key);
-    if (known !== undefined && known.fingerprint !== fingerprint) {
-      throw new ProblemError('idempotency-key-reused', 'this key came before with another method, path or body', {
-        errors: [{ where: 'header.idempotency-key', what: 'use a fresh key for a different request' }],
-      });
-    }
-    const before = await known?.answer;
-    if (before !== undefined) {
-      const headers = { 'content-type': before.contentType, 'idempotency-replayed': 'true' };
-      return new Response(before.body, { status: before.status, headers });
+    // Again after each wait: a first try that failed frees the key for one of those that waited for it.
+    for (let known = entries.get(key); known !== undefined; known = entries.get(key)) {
+      const before = await repeated(known, fingerprint);
+      if (before !== undefined) return before;
+      if (entries.get(key) === known) entries.delete(key);
     }
 
     let settle: (answer: Answer | undefined) => void = () => undefined;
     const entry = { fingerprint, atMs: nowMs(), answer: new Promise<Answer | undefined>((done) => (settle = done)) };
-    entries.delete(key);
     entries.set(key, entry);
     try {
       await next();
@@ -70,6 +64,18 @@ export function idempotent(limits: IdempotencyLimits = IDEMPOTENCY_LIMITS, nowMs
     }
     return undefined;
   };
+}
+
+async function repeated(known: Entry, fingerprint: string): Promise<Response | undefined> {
+  if (known.fingerprint !== fingerprint) {
+    throw new ProblemError('idempotency-key-reused', 'this key came before with another method, path or body', {
+      errors: [{ where: 'header.idempotency-key', what: 'use a fresh key for a different request' }],
+    });
+  }
+  const before = await known.answer;
+  if (before === undefined) return undefined;
+  const headers = { 'content-type': before.contentType, 'idempotency-replayed': 'true' };
+  return new Response(before.body, { status: before.status, headers });
 }
 
 function checkKey(key: string): void {

@@ -46,7 +46,8 @@ export class Turn {
     const views = await this.#observe(signal);
     if (signal.aborted) return;
     await ledger.change((state) => adoptStrays(state, views, policies, worker.forgotten, clock.nowMs()));
-    await ledger.change((state) => this.#decide(state, views, policies));
+    // Until every host has answered or failed once, it may have VMs of ours that nobody has counted (the database was lost).
+    if (views.every(isKnown)) await ledger.change((state) => this.#decide(state, views, policies));
     worker.kick();
   }
 
@@ -145,6 +146,11 @@ export class Turn {
     this.#keptShape.set(decision.group, shape);
     return isNew;
   }
+}
+
+/** False for a host whose very first answer is still awaited. */
+function isKnown(view: HostView): boolean {
+  return view.last !== undefined || view.reason !== undefined;
 }
 
 function moverOf(decision: Decision): 'policy' | 'user' | 'limits' {

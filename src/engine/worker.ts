@@ -128,23 +128,23 @@ export class Worker {
     if (watch === undefined) return RETRY_MAX_MS;
     const begunAtMs = clock.nowMs();
     const seconds = () => (clock.nowMs() - begunAtMs) / 1000;
+    let outcome: Outcome;
     try {
-      const outcome = await this.#execute(record, step, watch.hypervisor);
-      if (outcome.kind === 'again') return outcome.afterMs;
-      await this.#keep(record, outcome);
-      telemetry.stepped(record.group, step.kind, seconds(), 'ok');
-      return undefined;
+      outcome = await this.#execute(record, step, watch.hypervisor);
     } catch (error) {
       if (this.#stop.signal.aborted) return undefined;
       if (!isFault(error)) throw error;
       const final = record.phase === 'launching' && isFault(error, 'refused', 'conflict');
       telemetry.stepped(record.group, step.kind, seconds(), final ? 'failed' : 'retry');
-      if (final) {
-        await this.#keep(record, failedLaunch(record, sentence(step.kind, error), clock.nowMs()));
-        return undefined;
-      }
-      return this.#tryAgain(record, step, error);
+      if (!final) return this.#tryAgain(record, step, error);
+      await this.#keep(record, failedLaunch(record, sentence(step.kind, error), clock.nowMs()));
+      return undefined;
     }
+    if (outcome.kind === 'again') return outcome.afterMs;
+    // Not within the try: when the store refuses, the step has succeeded all the same. A full disk is no failed launch.
+    await this.#keep(record, outcome);
+    telemetry.stepped(record.group, step.kind, seconds(), 'ok');
+    return undefined;
   }
 
   #execute(record: VmRecord, step: Doing, hypervisor: Hypervisor): Promise<Outcome> {

@@ -60,7 +60,6 @@ export const domain = struct({ name: text, uuid, id: int });
 export type Domain = TypeOf<typeof domain>;
 
 export const network = struct({ name: text, uuid });
-export type Network = TypeOf<typeof network>;
 
 export const storagePool = struct({ name: text, uuid });
 export type StoragePool = TypeOf<typeof storagePool>;

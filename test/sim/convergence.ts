@@ -42,7 +42,8 @@ function leftOnHosts(invariants: Invariants, world: World, nowMs: number): reado
       if (domain.metadata !== undefined && !known) left.push(`the domain ${domain.name} on ${host.name} has no record`);
     }
     for (const disk of host.diskNames()) {
-      if (!here.some((record) => record.name === disk)) left.push(`the disk ${disk} on ${host.name} has no record`);
+      // By name, wherever: hosts may share their storage, so a disk whose name is in use on any host is left alone.
+      if (!records.some((record) => record.name === disk)) left.push(`the disk ${disk} on ${host.name} has no record`);
     }
   }
   return left;

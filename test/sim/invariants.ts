@@ -131,7 +131,9 @@ export class Invariants {
     if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs) {
       this.#violation(`${call} ${subject} on ${host}, whose picture is stale`);
     }
-    const record = [...this.records.values()].find((vm) => ('uuid' in of ? vm.uuid === of.uuid : vm.name === of.name));
+    const record = [...this.records.values()].find(
+      (vm) => vm.host === host && ('uuid' in of ? vm.uuid === of.uuid : vm.name === of.name),
+    );
     if (record === undefined) {
       if (call !== 'deleteDisk') this.#violation(`${call} ${subject} on ${host}: there is no record of it`);
       return;
@@ -230,11 +232,16 @@ export class Invariants {
     this.#lastScaleMs.set(group, { ...last, [rule.direction]: now() });
   }
 
-  /** Uuids of what a group has: every record, and every domain that is there. */
+  /** Uuids of what a group has: every record, every domain made for it, every listed domain that runs. */
   #existing(group: string): Set<string> {
     const uuids = new Set<string>();
     for (const vm of this.records.values()) if (vm.group === group) uuids.add(vm.uuid);
-    for (const domain of this.#domains()) if (domain.metadata?.group === group) uuids.add(domain.uuid);
+    const source = this.#policies.get(group)?.policy.source;
+    const listed = source?.kind === 'domains' ? source.domains.map((domain) => domain.name) : [];
+    for (const domain of this.#domains()) {
+      const runsListed = domain.metadata === undefined && domain.running && listed.includes(domain.name);
+      if (domain.metadata?.group === group || runsListed) uuids.add(domain.uuid);
+    }
     return uuids;
   }
 

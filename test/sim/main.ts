@@ -2,9 +2,10 @@
 // that shows it again; 2 when the arguments make no sense. Not here: the runs that the tests make (sim.test.ts).
 
 import { parseArgs } from 'node:util';
+import { FAULTS, type FaultName } from './options.ts';
 import { type SimResult, simulate } from './simulation.ts';
 
-const USAGE = 'usage: npm run sim -- [--seed N] [--runs M] [--trace]';
+const USAGE = 'usage: npm run sim -- [--seed N] [--runs M] [--trace] [--without FAULT,FAULT]';
 
 function wholeNumber(text: string, from: number): number {
   const value = Number(text);
@@ -13,15 +14,28 @@ function wholeNumber(text: string, from: number): number {
   process.exit(2);
 }
 
-function args(): { readonly seed: number; readonly runs: number; readonly trace: boolean } {
+interface Args {
+  readonly seed: number;
+  readonly runs: number;
+  readonly trace: boolean;
+  readonly without: readonly FaultName[];
+}
+
+function args(): Args {
   try {
     const { values } = parseArgs({
-      options: { seed: { type: 'string' }, runs: { type: 'string' }, trace: { type: 'boolean', default: false } },
+      options: {
+        seed: { type: 'string' },
+        runs: { type: 'string' },
+        trace: { type: 'boolean', default: false },
+        without: { type: 'string', default: '' },
+      },
     });
     return {
       seed: values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : wholeNumber(values.seed, 0),
       runs: values.runs === undefined ? 1 : wholeNumber(values.runs, 1),
       trace: values.trace,
+      without: FAULTS.filter((fault) => values.without.split(',').includes(fault)),
     };
   } catch (error) {
     console.error(`${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
@@ -44,8 +58,8 @@ function report(result: SimResult, elapsedMs: number): void {
 function reportViolations(result: SimResult): void {
   console.log(`\nviolations of seed ${result.seed}:`);
   for (const violation of result.violations) console.log(`  - ${violation}`);
-  console.log(`\nthe last of its trace:`);
-  for (const line of result.tail) console.log(`  ${line}`);
+  console.log('\nwhat led to the first:');
+  for (const line of result.excerpt) console.log(`  ${line}`);
   console.log(`\nagain: npm run sim -- --seed ${result.seed} --trace\n`);
 }
 
@@ -56,13 +70,13 @@ function reportCoverage(totals: ReadonlyMap<string, number>): void {
   }
 }
 
-const { seed, runs, trace } = args();
+const { seed, runs, trace, without } = args();
 console.log(`seed ${seed}, runs ${runs}`);
 const totals = new Map<string, number>();
 const failed: number[] = [];
 for (let run = 0; run < runs; run += 1) {
   const begun = performance.now();
-  const result = await simulate(seed + run, trace ? (line) => console.log(line) : undefined);
+  const result = await simulate(seed + run, { without, ...(trace && { onLine: (line) => console.log(line) }) });
   report(result, performance.now() - begun);
   for (const [what, count] of result.counts) totals.set(what, (totals.get(what) ?? 0) + count);
   if (result.violations.length === 0) continue;

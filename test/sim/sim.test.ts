@@ -11,7 +11,7 @@ test.each(SEEDS)('seed %i: invariants hold through faults, and all comes right a
   const result = await simulate(seed);
   for (const [what, count] of result.counts) totals.set(what, (totals.get(what) ?? 0) + count);
   // The trace is part of what a failure shows.
-  if (result.violations.length > 0) expect.fail([`seed ${seed}`, ...result.violations, ...result.tail].join('\\n'));
+  if (result.violations.length > 0) expect.fail([`seed ${seed}`, ...result.violations, ...result.excerpt].join('\\n'));
   expect(result.convergedMs).toBeGreaterThanOrEqual(0);
 });
 

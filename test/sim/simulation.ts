@@ -12,7 +12,7 @@ import { leftToDo } from './convergence.ts';
 import { Daemon } from './daemon.ts';
 import { type DaemonControl, Faults } from './faults.ts';
 import { Invariants } from './invariants.ts';
-import { drawOptions, type SimOptions } from './options.ts';
+import { drawOptions, type FaultName, type SimOptions } from './options.ts';
 import { Trace } from './trace.ts';
 import { World } from './world.ts';
 
@@ -34,14 +34,23 @@ export interface SimResult {
   readonly violations: readonly string[];
   readonly counts: ReadonlyMap<string, number>;
   readonly fingerprint: string;
-  readonly tail: readonly string[];
+  /** Of the trace: what led to the first violation. */
+  readonly excerpt: readonly string[];
   /** From the end of the faults to convergence; absent when it did not happen. */
   readonly convergedMs?: number;
 }
 
-/** `onLine` hears the whole trace as it comes; the result keeps the last of it. */
-export async function simulate(seed: number, onLine?: (line: string) => void): Promise<SimResult> {
-  const simulation = new Simulation(drawOptions(seed), onLine);
+export interface SimulateOptions {
+  /** Hears the whole trace as it comes. */
+  readonly onLine?: (line: string) => void;
+  /** Faults that shall not happen, to find out which one it takes. */
+  readonly without?: readonly FaultName[];
+}
+
+export async function simulate(seed: number, { onLine, without = [] }: SimulateOptions = {}): Promise<SimResult> {
+  const drawn = drawOptions(seed);
+  const none = Object.fromEntries(without.map((fault) => [fault, 0]));
+  const simulation = new Simulation({ ...drawn, rates: { ...drawn.rates, ...none } }, onLine);
   return simulation.run();
 }
 
@@ -103,7 +112,7 @@ class Simulation implements DaemonControl {
       violations: this.#trace.violations,
       counts: this.#trace.counts,
       fingerprint: this.#trace.fingerprint(),
-      tail: this.#trace.tail(80),
+      excerpt: this.#trace.untilFirstViolation(),
       ...(convergedMs !== undefined && { convergedMs }),
     };
   }

@@ -3,7 +3,8 @@
 
 import { createHash } from 'node:crypto';
 
-const LINES_KEPT = 400;
+const LINES_KEPT = 100;
+const LINES_SHOWN = 80;
 
 export class Trace {
   readonly #startMs: number;
@@ -13,6 +14,7 @@ export class Trace {
   readonly #hash = createHash('sha256');
   readonly counts = new Map<string, number>();
   readonly violations: string[] = [];
+  #untilFirst: readonly string[] | undefined;
 
   constructor(now: () => number, onLine?: (line: string) => void) {
     this.#now = now;
@@ -35,14 +37,16 @@ export class Trace {
   violation(text: string): void {
     this.violations.push(text);
     this.line(`VIOLATION ${text}`);
+    this.#untilFirst ??= this.#lines.slice(-LINES_SHOWN);
+  }
+
+  /** The lines before the first violation and the violation itself; the last lines when there was none. */
+  untilFirstViolation(): readonly string[] {
+    return this.#untilFirst ?? this.#lines.slice(-LINES_SHOWN);
   }
 
   /** Two runs with the same fingerprint told the same story, line by line. */
   fingerprint(): string {
     return this.#hash.copy().digest('hex').slice(0, 16);
-  }
-
-  tail(lines: number): readonly string[] {
-    return this.#lines.slice(-lines);
   }
 }

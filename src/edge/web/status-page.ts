@@ -1,0 +1,108 @@
+// `/`: groups, VMs, hosts and events as they are now. Reads the API, then again when an event says something changed.
+// Not here: the dashboard with charts and controls. Data becomes text nodes and attribute values, never markup.
+
+import { page } from './page.ts';
+
+const STYLE = `
+.groups { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: .8rem; } .groups .card { margin: 0; }
+.row { display: flex; justify-content: space-between; gap: 1rem; align-items: baseline; }
+.name { font-weight: 600; font-size: 1.05rem; } .big { font-size: 1.5rem; font-weight: 650; font-variant-numeric: tabular-nums; }
+.why { margin: .5rem 0 0; } table { width: 100%; border-collapse: collapse; }
+td, th { text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; font-variant-numeric: tabular-nums; }
+td.wide { white-space: normal; width: 99%; } tr:last-child td { border-bottom: 0; } th { color: var(--dim); font-weight: 500; font-size: .85rem; }
+.scroll { overflow-x: auto; } .tag { border-radius: 99px; padding: .05rem .6rem; font-size: .8rem; border: 1px solid currentColor; }
+.good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
+progress { width: 6rem; height: .55rem; accent-color: var(--accent); vertical-align: middle; margin-right: .5rem; }
+#live { margin-left: auto; }
+`;
+
+const BODY = `<header><h1>virtscale</h1><a href="/v1/docs">API</a><a href="/metrics">metrics</a>
+<span id="live" class="tag warn">connecting</span></header>
+<main>
+<h2>Groups</h2><div class="groups" id="groups"><p class="dim">Reading…</p></div>
+<h2>VMs</h2><div class="card scroll" id="vms"></div>
+<h2>Hosts</h2><div class="card scroll" id="hosts"></div>
+<h2>Events</h2><div class="card scroll"><table><tbody id="events"></tbody></table><p class="dim" id="quiet">Nothing has happened since this page was opened.</p></div>
+</main>`;
+
+const SCRIPT = String.raw`
+const make = (tag, attributes = {}, ...children) => {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children.filter((child) => child !== undefined).map((child) => child instanceof Node ? child : String(child)));
+  return element;
+};
+const byId = (id) => document.getElementById(id);
+const LOUD = { up: 'good', 'in-service': 'good', running: 'good', launching: 'warn', draining: 'warn', removing: 'warn', stale: 'warn', unknown: 'warn', down: 'bad', absent: 'bad', stopped: 'bad' };
+const tag = (text) => make('span', { class: 'tag ' + (LOUD[text] ?? 'dim') }, text);
+const cpu = (value) => value === undefined ? make('span', { class: 'dim' }, '–')
+  : make('span', {}, make('progress', { max: 100, value: value.toFixed(1) }), value.toFixed(0) + ' %');
+const clock = (at) => new Date(at).toLocaleTimeString();
+const table = (heads, rows, none) => rows.length === 0 ? make('p', { class: 'dim' }, none) : make('table', {},
+  make('thead', {}, make('tr', {}, ...heads.map((head) => make('th', {}, head)))),
+  make('tbody', {}, ...rows.map((cells) => make('tr', {}, ...cells.map((cell) => make('td', {}, cell ?? ''))))));
+
+const groupCard = (group) => make('div', { class: 'card' },
+  make('div', { class: 'row' }, make('span', { class: 'name' }, group.name),
+    group.paused ? make('span', { class: 'tag warn' }, 'paused') : group.breaker.open ? make('span', { class: 'tag bad' }, 'launches stopped') : undefined),
+  make('div', { class: 'row' }, make('span', {}, make('span', { class: 'big' }, group.vmCounts.inService), make('span', { class: 'dim' }, ' of ' + (group.desired ?? '?') + ' wanted, ' + group.min + ' to ' + group.max)), cpu(group.cpuPercent)),
+  make('p', { class: 'why dim' }, group.breaker.open ? group.breaker.reason ?? '' : group.text ?? 'Not evaluated yet.'));
+const vmRow = (vm) => [vm.id, vm.name, vm.group, vm.host, tag(vm.phase), tag(vm.state), cpu(vm.cpuPercent), vm.endpoint ? make('span', { class: 'mono' }, vm.endpoint.address + ':' + vm.endpoint.port) : '', clock(vm.phaseAt)];
+const hostRow = (host) => [host.name, tag(host.state), host.vmCount + ' of ' + host.domainCount,
+  host.capacity ? host.capacity.cpus : '', host.capacity ? (host.capacity.memoryFreeMiB / 1024).toFixed(1) + ' of ' + (host.capacity.memoryMiB / 1024).toFixed(1) + ' GiB' : '',
+  host.capacity ? host.capacity.diskFreeGiB.toFixed(0) + ' of ' + host.capacity.diskGiB.toFixed(0) + ' GiB' : '', host.accel ?? '', host.reason ?? ''];
+
+const read = async (path) => {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(10000) });
+  if (!answer.ok) throw new Error(path + ': HTTP ' + answer.status);
+  return answer.json();
+};
+let reading = false;
+let again = false;
+const refresh = async () => {
+  if (reading) { again = true; return; }
+  reading = true;
+  try {
+    const [{ groups }, { vms }, { hosts }] = await Promise.all([read('/v1/groups'), read('/v1/vms'), read('/v1/hosts')]);
+    byId('groups').replaceChildren(...(groups.length > 0 ? groups.map(groupCard) : [make('p', { class: 'dim' }, 'No policy is loaded.')]));
+    byId('vms').replaceChildren(table(['id', 'name', 'group', 'host', 'phase', 'domain', 'CPU', 'endpoint', 'since'], vms.map(vmRow), 'No VMs.'));
+    byId('hosts').replaceChildren(table(['name', 'state', 'VMs of domains', 'CPUs', 'memory free', 'disk free', 'accelerator', ''], hosts.map(hostRow), 'No hosts.'));
+  } catch (error) {
+    byId('groups').replaceChildren(make('p', { class: 'bad' }, 'The daemon does not answer: ' + error.message));
+  } finally {
+    reading = false;
+    if (again) { again = false; setTimeout(refresh, 200); }
+  }
+};
+const about = (event) => [event.group, event.host, event.vm?.name, event.decision?.text, event.endpoint && event.endpoint.address + ':' + event.endpoint.port, event.change?.what, event.reason, event.file].filter((part) => part !== undefined).join(' · ');
+const show = (event) => {
+  byId('quiet').hidden = true;
+  byId('events').prepend(make('tr', {}, make('td', { class: 'dim' }, event.seq), make('td', { class: 'dim' }, clock(event.at)), make('td', { class: 'mono' }, event.type), make('td', { class: 'wide' }, about(event))));
+  while (byId('events').childElementCount > 100) byId('events').lastElementChild.remove();
+};
+const live = (text, loud) => { byId('live').textContent = text; byId('live').className = 'tag ' + loud; };
+let since;
+let waitMs = 500;
+const connect = () => {
+  const url = new URL('/v1/events' + (since === undefined ? '' : '?since=' + since), location.href);
+  url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+  const socket = new WebSocket(url);
+  socket.onmessage = (message) => {
+    const event = JSON.parse(message.data);
+    if (event.type === 'hello') { since ??= event.seq; waitMs = 500; live('live', 'good'); }
+    else { since = event.seq; show(event); }
+    refresh();
+  };
+  socket.onclose = (closed) => {
+    if (closed.code === 4009 || closed.code === 4010) since = undefined;
+    live('reconnecting', 'warn');
+    setTimeout(connect, waitMs);
+    waitMs = Math.min(waitMs * 2, 10000);
+  };
+};
+refresh();
+connect();
+setInterval(refresh, 5000);
+`;
+
+export const statusPage = page({ title: 'virtscale', style: STYLE, body: BODY, script: SCRIPT });

@@ -1,0 +1,145 @@
+// The real engine on simulated hosts and time, for tests that tell one story each.
+// Not here: chance and faults by the hundred (test/sim).
+
+import { MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
+import { MemoryHypervisor } from '../../src/adapters/hypervisor/memory/memory-hypervisor.ts';
+import { MemoryProber } from '../../src/adapters/hypervisor/memory/memory-prober.ts';
+import { SqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts';
+import type { LoggedEvent } from '../../src/core/events.ts';
+import type { Policy } from '../../src/core/policy.ts';
+import { Engine } from '../../src/engine/engine.ts';
+import type { Telemetry } from '../../src/engine/view.ts';
+import type { Store } from '../../src/ports/store.ts';
+import { SeededIds } from '../support/seeded-ids.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
+
+export interface RigOptions {
+  readonly hosts?: readonly string[];
+  readonly policies: readonly Policy[];
+}
+
+const SILENT = { debug() {}, info() {}, warn() {} };
+
+export class Rig {
+  readonly clock = new VirtualClock();
+  readonly hosts: readonly MemoryHost[];
+  readonly events: LoggedEvent[] = [];
+  readonly bugs: string[] = [];
+  readonly turnSeconds: number[] = [];
+  store: Store = new SqliteStore({ path: ':memory:' });
+  policies: readonly Policy[];
+  #engine: Engine | undefined;
+  #hypervisors: readonly MemoryHypervisor[] = [];
+  #life = { dead: false };
+  readonly #ids = new SeededIds(7);
+
+  constructor({ hosts = ['h1'], policies }: RigOptions) {
+    this.policies = policies;
+    this.hosts = hosts.map((name) => new MemoryHost({ name, startMs: this.clock.nowMs() }));
+  }
+
+  get engine(): Engine {
+    if (this.#engine === undefined) throw new Error('the daemon is not running');
+    return this.#engine;
+  }
+
+  host(name = 'h1'): MemoryHost {
+    const host = this.hosts.find((candidate) => candidate.name === name);
+    if (host === undefined) throw new Error(`no host ${name}`);
+    return host;
+  }
+
+  /** CPU of every guest from now on, 0..1. */
+  load(ratio: number): void {
+    for (const host of this.hosts) host.load = () => ratio;
+  }
+
+  async start(): Promise<this> {
+    const { clock } = this;
+    this.#hypervisors = this.hosts.map((host) => new MemoryHypervisor(host, clock));
+    const telemetry: Telemetry = {
+      polled() {},
+      decided() {},
+      stepped() {},
+      turnEnded: (seconds) => this.turnSeconds.push(seconds),
+    };
+    const life = { dead: false };
+    this.#life = life;
+    const engine = await Engine.open({
+      hosts: this.#hypervisors.map((hypervisor) => ({ hypervisor, uri: `memory://${hypervisor.host}` })),
+      store: mortal(this.store, life),
+      clock,
+      ids: this.#ids,
+      prober: new MemoryProber(this.hosts, clock),
+      telemetry,
+      log: { ...SILENT, error: (fields, message) => this.bugs.push(`${message} ${JSON.stringify(fields)}`) },
+      version: 'test',
+    });
+    engine.log.subscribe((event) => this.events.push(event));
+    for (const policy of this.policies) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });
+    await engine.start();
+    this.#engine = engine;
+    return this;
+  }
+
+  /** The daemon dies at this instant: nothing more of it happens, the hosts and the store stay. */
+  kill(): void {
+    for (const hypervisor of this.#hypervisors) hypervisor.crash();
+    this.#life.dead = true;
+    this.#engine = undefined;
+  }
+
+  async stop(): Promise<void> {
+    const stopping = this.engine.stop('the test is over');
+    await this.run(5);
+    await stopping;
+  }
+
+  async run(seconds: number): Promise<void> {
+    await this.clock.run(this.clock.nowMs() + seconds * 1000);
+  }
+
+  /** Lets time pass until `type` has been told (again), at most `seconds`. */
+  async until(type: LoggedEvent['type'], seconds = 120): Promise<LoggedEvent> {
+    const from = this.events.length;
+    for (let waited = 0; waited < seconds * 10; waited += 1) {
+      const found = this.events.slice(from).find((event) => event.type === type);
+      if (found) return found;
+      await this.run(0.1);
+    }
+    throw new Error(`no ${type} within ${seconds} s; told: ${this.types(from).join(', ')}`);
+  }
+
+  types(from = 0): string[] {
+    return this.events.slice(from).map((event) => event.type);
+  }
+
+  /** Domains that really run on all hosts, by name. */
+  running(): string[] {
+    return this.hosts
+      .flatMap((host) => host.domains(this.clock.nowMs()))
+      .filter((domain) => domain.running)
+      .map((domain) => domain.name)
+      .sort();
+  }
+
+  disks(): string[] {
+    return this.hosts.flatMap((host) => host.diskNames()).sort();
+  }
+
+  violations(): string[] {
+    return [...this.hosts.flatMap((host) => host.violations), ...this.bugs];
+  }
+}
+
+/** What is left of a killed daemon in this process must not write any more, as a dead process would not. */
+function mortal(store: Store, life: { readonly dead: boolean }): Store {
+  return {
+    load: () => store.load(),
+    commit: (changes) => (life.dead ? new Promise(() => {}) : store.commit(changes)),
+    events: (query) => store.events(query),
+    decisions: (query) => store.decisions(query),
+    decision: (id) => store.decision(id),
+    close: () => store.close(),
+  };
+}
