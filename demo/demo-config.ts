@@ -22,6 +22,7 @@ min: 1
 max: 2
 template: { image: backend, flavor: small, ready: { http: { port: 80, path: / } } }
 drain: { grace: ${drainGrace} }
+shutdown: { deadline: 10s }
 scale:
   - { name: hot, type: threshold, metric: cpu, above: ${OUT_PERCENT}, for: ${outFor}, add: 1, cooldown: ${outCooldown} }
   - { name: idle, type: threshold, metric: cpu, below: ${IN_PERCENT}, for: ${inFor}, remove: 1, cooldown: ${inCooldown} }

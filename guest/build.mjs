@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { pathToFileURL, fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { packCpio } from './cpio.mjs';
 import { collectModules } from './kernel-modules.mjs';
@@ -59,7 +59,8 @@ function sourceHash() {
   const hash = createHash('sha256');
   for (const folder of ['.', 'src', 'rootfs']) {
     for (const name of readdirSync(join(HERE, folder)).sort()) {
-      if (/\.(mjs|c|sh)$|^shutdown$/.test(name)) hash.update(`${folder}/${name}\0`).update(readFileSync(join(HERE, folder, name)));
+      if (/\.(mjs|c|sh)$|^shutdown$/.test(name))
+        hash.update(`${folder}/${name}\0`).update(readFileSync(join(HERE, folder, name)));
     }
   }
   return hash.digest('hex');
@@ -106,7 +107,9 @@ async function writeInitramfs(target, init, modules) {
 }
 
 async function fillRoot(root, { init, backend, unpacked, modules }) {
-  for (const folder of 'bin sbin dev proc sys run tmp etc var root lib64 lib/x86_64-linux-gnu modules-late'.split(' ')) {
+  for (const folder of 'bin sbin dev proc sys run tmp etc var root lib64 lib/x86_64-linux-gnu modules-late'.split(
+    ' ',
+  )) {
     await mkdir(join(root, folder), { recursive: true });
   }
   const put = async (from, to, mode = 0o755) => {
@@ -139,7 +142,21 @@ async function fillRoot(root, { init, backend, unpacked, modules }) {
 async function makeDisk(root, work, target, signal) {
   const raw = join(work, 'root.raw');
   const path = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
-  const ext4 = ['-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-E', 'root_owner=0:0', '-d', root, raw, ROOT_DISK_SIZE];
+  const ext4 = [
+    '-q',
+    '-t',
+    'ext4',
+    '-O',
+    '^has_journal',
+    '-m',
+    '0',
+    '-E',
+    'root_owner=0:0',
+    '-d',
+    root,
+    raw,
+    ROOT_DISK_SIZE,
+  ];
   await run('mke2fs', ext4, { signal, env: { ...process.env, PATH: path } });
   await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, target], { signal });
 }
@@ -152,7 +169,8 @@ async function buildInto(out, work, { log, signal, sources }) {
     await apt.usePrivateLists();
     kernel = await apt.findKernel();
   }
-  if (kernel === undefined) throw new Error('apt knows no kernel package (linux-image-cloud-amd64 or linux-image-virtual)');
+  if (kernel === undefined)
+    throw new Error('apt knows no kernel package (linux-image-cloud-amd64 or linux-image-virtual)');
   const names = [...kernel.packages, 'qemu-guest-agent', 'busybox-static'];
   log(`fetching ${names.join(', ')}`);
   let packages;

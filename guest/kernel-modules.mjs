@@ -41,7 +41,10 @@ function dependenciesOf(bytes) {
   const at = bytes.indexOf('\0depends=');
   if (at < 0) return [];
   const text = bytes.toString('latin1', at + 9, bytes.indexOf(0, at + 9));
-  return text.split(',').filter(Boolean).map((name) => name.replaceAll('-', '_'));
+  return text
+    .split(',')
+    .filter(Boolean)
+    .map((name) => name.replaceAll('-', '_'));
 }
 
 /**
@@ -52,7 +55,9 @@ function dependenciesOf(bytes) {
  */
 export function collectModules(folder, wanted) {
   const files = listModules(folder);
-  const builtIn = new Set(readFileSync(join(folder, 'modules.builtin'), 'utf8').split('\n').filter(Boolean).map(plainName));
+  const builtIn = new Set(
+    readFileSync(join(folder, 'modules.builtin'), 'utf8').split('\n').filter(Boolean).map(plainName),
+  );
   const order = new Map();
   const visit = (name) => {
     if (order.has(name) || builtIn.has(name)) return;

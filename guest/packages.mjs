@@ -9,7 +9,12 @@ const run = promisify(execFile);
 const DOWNLOAD_LIMIT_MS = 300_000;
 
 /** Metapackages for a small kernel, best first; each depends on the package of one kernel version. */
-const KERNEL_METAPACKAGES = ['linux-image-cloud-amd64', 'linux-image-virtual', 'linux-image-amd64', 'linux-image-generic'];
+const KERNEL_METAPACKAGES = [
+  'linux-image-cloud-amd64',
+  'linux-image-virtual',
+  'linux-image-amd64',
+  'linux-image-generic',
+];
 
 /** One apt: the machine's package lists, or private ones kept in a folder of ours when those are missing or too old. */
 export class Apt {

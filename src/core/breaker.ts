@@ -17,13 +17,17 @@ export function recordLaunchFailure(memory: BreakerMemory, nowMs: number, reason
   if (memory.retryAtMs !== undefined && nowMs < memory.retryAtMs) return { ...memory, lastReason: reason };
   const failures = memory.failures + 1;
   if (failures < BREAKER_FAILURES) return { ...memory, failures, lastReason: reason };
-  const backoffMs = Math.min(BACKOFF_MIN_MS * 2 ** (failures - BREAKER_FAILURES), BACKOFF_MAX_MS);
   return {
     failures,
     openedAtMs: memory.openedAtMs ?? nowMs,
-    retryAtMs: nowMs + backoffMs,
+    retryAtMs: nowMs + backoffMs(failures),
     lastReason: reason,
   };
+}
+
+/** How long no launch is tried after so many failures in a row. */
+export function backoffMs(failures: number): number {
+  return Math.min(BACKOFF_MIN_MS * 2 ** Math.max(0, failures - BREAKER_FAILURES), BACKOFF_MAX_MS);
 }
 
 /** A launch succeeded: whatever was wrong is over. */

@@ -1,7 +1,11 @@
 // Times that an earlier daemon stored, brought into this one's clock. Engine time is anchored to the wall clock at the start:
 // when somebody set that back in between, everything stored would lie in the future, nothing be fresh and no cooldown end.
+//
+// Each record is brought back by itself, and to do it again changes nothing: what is loaded is not stored before it changes, so a
+// store may hold records from several settings of the wall clock.
 
-import type { DurableMemory } from './memory.ts';
+import { backoffMs } from './breaker.ts';
+import type { BreakerMemory, DurableMemory } from './memory.ts';
 import type { GroupName, VmRecord } from './model.ts';
 
 export interface StoredTimes {
@@ -12,48 +16,42 @@ export interface StoredTimes {
 /** A launch that was under way gets this long to show itself: it may well have become ready while no daemon was there to see. */
 const SECOND_LOOK_MS = 10_000;
 
-/** The same state with every past moment at or before `nowMs`; deadlines move along with the moments they were counted from. */
+/** The same state with every past moment at or before `nowMs`, and every deadline no further off than it was when it was set. */
 export function rebase({ vms, memory }: StoredTimes, nowMs: number): StoredTimes {
-  const past = [
-    ...vms.flatMap(({ phaseAtMs, changedAtMs }) => [phaseAtMs, changedAtMs]),
-    ...Object.values(memory).flatMap((durable) => [
-      durable.lastOutAtMs,
-      durable.lastInAtMs,
-      durable.breaker.openedAtMs,
-    ]),
-  ];
-  const newestMs = past.reduce<number>((newest, atMs) => Math.max(newest, atMs ?? newest), nowMs);
-  const skewMs = newestMs - nowMs;
   return {
-    vms: vms.map((vm) => rebaseVm(vm, skewMs, nowMs)),
-    memory: Object.fromEntries(
-      Object.entries(memory).map(([group, durable]) => [group, rebaseMemory(durable, skewMs)]),
-    ),
+    vms: vms.map((vm) => rebaseVm(vm, nowMs)),
+    memory: Object.fromEntries(Object.entries(memory).map(([group, durable]) => [group, rebaseMemory(durable, nowMs)])),
   };
 }
 
-function rebaseVm(vm: VmRecord, skewMs: number, nowMs: number): VmRecord {
-  const { deadlineAtMs } = vm;
-  const shifted = {
+function rebaseVm(vm: VmRecord, nowMs: number): VmRecord {
+  const past = {
     ...vm,
-    phaseAtMs: vm.phaseAtMs - skewMs,
-    changedAtMs: vm.changedAtMs - skewMs,
-    ...(deadlineAtMs !== undefined && { deadlineAtMs: deadlineAtMs - skewMs }),
+    phaseAtMs: Math.min(vm.phaseAtMs, nowMs),
+    changedAtMs: Math.min(vm.changedAtMs, nowMs),
   };
-  if (vm.phase !== 'launching' || shifted.deadlineAtMs === undefined) return shifted;
-  return { ...shifted, deadlineAtMs: Math.max(shifted.deadlineAtMs, nowMs + SECOND_LOOK_MS) };
+  if (vm.deadlineAtMs === undefined) return past;
+  // In the phase's own time, deadlines lie behind its beginning: that far from now at the most.
+  const deadlineAtMs = Math.min(vm.deadlineAtMs, nowMs + Math.max(0, vm.deadlineAtMs - vm.phaseAtMs));
+  if (vm.phase !== 'launching') return { ...past, deadlineAtMs };
+  return { ...past, deadlineAtMs: Math.max(deadlineAtMs, nowMs + SECOND_LOOK_MS) };
 }
 
-function rebaseMemory(durable: DurableMemory, skewMs: number): DurableMemory {
-  const { lastOutAtMs, lastInAtMs, breaker } = durable;
+function rebaseMemory(durable: DurableMemory, nowMs: number): DurableMemory {
+  const { lastOutAtMs, lastInAtMs } = durable;
   return {
     ...durable,
-    ...(lastOutAtMs !== undefined && { lastOutAtMs: lastOutAtMs - skewMs }),
-    ...(lastInAtMs !== undefined && { lastInAtMs: lastInAtMs - skewMs }),
-    breaker: {
-      ...breaker,
-      ...(breaker.openedAtMs !== undefined && { openedAtMs: breaker.openedAtMs - skewMs }),
-      ...(breaker.retryAtMs !== undefined && { retryAtMs: breaker.retryAtMs - skewMs }),
-    },
+    ...(lastOutAtMs !== undefined && { lastOutAtMs: Math.min(lastOutAtMs, nowMs) }),
+    ...(lastInAtMs !== undefined && { lastInAtMs: Math.min(lastInAtMs, nowMs) }),
+    breaker: rebaseBreaker(durable.breaker, nowMs),
+  };
+}
+
+function rebaseBreaker(breaker: BreakerMemory, nowMs: number): BreakerMemory {
+  const { failures, openedAtMs, retryAtMs } = breaker;
+  return {
+    ...breaker,
+    ...(openedAtMs !== undefined && { openedAtMs: Math.min(openedAtMs, nowMs) }),
+    ...(retryAtMs !== undefined && { retryAtMs: Math.min(retryAtMs, nowMs + backoffMs(failures)) }),
   };
 }

@@ -15,7 +15,8 @@ import {
   PacketStatus,
   PacketType,
 } from './frame.ts';
-import { Keepalive, KeepaliveProcedure, pingPacket, pongPacket } from './keepalive.ts';
+import { Keepalive, KeepaliveProcedure, pingPacket } from './keepalive.ts';
+import { Pipe } from './pipe.ts';
 import { type Procedure, Program, type StreamDirection } from './procedures/procedure.ts';
 import {
   type ArgsOf,
@@ -71,15 +72,12 @@ const messageNames = new Map<string, MessageName>(
 type AnyProcedure = Procedure<unknown, unknown, StreamDirection | undefined>;
 
 export class Session {
-  readonly #transport: Transport;
+  readonly #pipe: Pipe;
   readonly #decoder = new FrameDecoder();
   readonly #calls: CallTable;
   readonly #streams = new Map<number, StreamSink>();
   readonly #listeners = new Set<MessageListener>();
-  readonly #readPausers = new Set<object>();
-  readonly #drainWaiters = new Set<() => void>();
   #keepalive: Keepalive | undefined;
-  #pongOwed = false;
   #lastSerial = 0;
   #ended: ConnectionError | undefined;
   readonly #resolveClosed: (reason: ConnectionError) => void;
@@ -90,18 +88,17 @@ export class Session {
     const { promise, resolve } = Promise.withResolvers<ConnectionError>();
     this.closed = promise;
     this.#resolveClosed = resolve;
-    this.#transport = transport;
+    this.#pipe = new Pipe(transport);
     this.#calls = new CallTable({
       maxInFlight: options.maxInFlight ?? 4,
       maxQueued: options.maxQueued ?? 1_024,
       stuckAfterMs: options.stuckAfterMs ?? 60_000,
-      send: (packets) => void this.#transport.write(...packets),
+      send: (packets) => void this.#pipe.write(...packets),
       onStuck: () =>
         this.end(new ConnectionError('timed-out', 'every call slot is held by a call the daemon does not answer')),
     });
-    transport.start({
+    this.#pipe.start({
       onData: (chunk) => this.#onData(chunk),
-      onDrain: () => this.#onDrain(),
       onEnd: (error) =>
         this.end(
           new ConnectionError('closed', error === undefined ? 'the daemon closed the connection' : error.message, {
@@ -212,12 +209,12 @@ export class Session {
       intervalMs,
       count,
       ping: () => {
-        if (!this.#transport.congested) this.#transport.write(pingPacket);
+        if (!this.#pipe.congested) this.#pipe.write(pingPacket);
       },
       onSilent: () =>
         this.end(new ConnectionError('timed-out', `nothing heard from the daemon for ${intervalMs * (count + 1)} ms`)),
     });
-    this.#keepalive.readingPaused = this.#readPausers.size > 0;
+    this.#keepalive.readingPaused = this.#pipe.readingPaused;
   }
 
   /** Ends the session: the pipe is closed, all that waits is told. Safe to call again; the first reason stays. */
@@ -225,7 +222,7 @@ export class Session {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
     this.#keepalive?.stop();
-    this.#transport.destroy();
+    this.#pipe.destroy();
     this.#calls.close(reason);
     const streams = [...this.#streams.values()];
     this.#streams.clear();
@@ -238,7 +235,6 @@ export class Session {
       );
     }
     this.#listeners.clear();
-    this.#onDrain();
     this.#resolveClosed(reason);
   }
 
@@ -246,7 +242,6 @@ export class Session {
 
   /** Sends one stream packet. False: wait for {@link whenWritable} before the next. */
   sendStream({ procedure, serial }: StreamId, status: number, bytes?: Uint8Array): boolean {
-    if (this.#ended !== undefined) return false;
     const header: PacketHeader = {
       program: Program.remote,
       version: 1,
@@ -255,14 +250,13 @@ export class Session {
       serial,
       status,
     };
-    if (bytes === undefined) return this.#transport.write(encodeHeader(header));
-    return this.#transport.write(encodeHeader(header, bytes.length), bytes);
+    if (bytes === undefined) return this.#pipe.write(encodeHeader(header));
+    return this.#pipe.write(encodeHeader(header, bytes.length), bytes);
   }
 
   /** Resolves when the pipe takes data again, or has ended. */
   whenWritable(): Promise<void> {
-    if (this.#ended !== undefined || !this.#transport.congested) return Promise.resolve();
-    return new Promise((resolve) => this.#drainWaiters.add(resolve));
+    return this.#pipe.whenWritable();
   }
 
   /** Stops sending a stream's packets to its sink; later ones are dropped. */
@@ -272,28 +266,16 @@ export class Session {
 
   /** Stops reading from the pipe until every one who paused it resumes it. Replies and events wait as well. */
   pauseReading(who: object): void {
-    this.#readPausers.add(who);
-    this.#transport.pause();
+    this.#pipe.pauseReading(who);
     if (this.#keepalive !== undefined) this.#keepalive.readingPaused = true;
   }
 
   resumeReading(who: object): void {
-    if (!this.#readPausers.delete(who) || this.#readPausers.size > 0) return;
-    if (this.#keepalive !== undefined) this.#keepalive.readingPaused = false;
-    if (this.#ended === undefined) this.#transport.resume();
+    this.#pipe.resumeReading(who);
+    if (this.#keepalive !== undefined) this.#keepalive.readingPaused = this.#pipe.readingPaused;
   }
 
   // What comes in.
-
-  #onDrain(): void {
-    if (this.#pongOwed && this.#ended === undefined) {
-      this.#pongOwed = false;
-      this.#transport.write(pongPacket);
-    }
-    const waiters = [...this.#drainWaiters];
-    this.#drainWaiters.clear();
-    for (const resolve of waiters) resolve();
-  }
 
   #onData(chunk: Buffer): void {
     this.#keepalive?.heard();
@@ -315,8 +297,8 @@ export class Session {
         this.#onReply(packet);
         break;
       case PacketType.message:
-        if (packet.program === Program.keepalive) this.#onKeepalive(packet);
-        else this.#onMessage(packet);
+        if (packet.program !== Program.keepalive) this.#onMessage(packet);
+        else if (packet.procedure === KeepaliveProcedure.ping) this.#pipe.answerPing();
         break;
       case PacketType.stream:
       case PacketType.streamHole:
@@ -358,13 +340,6 @@ export class Session {
     const result = this.#decode(call.name, procedure.ret, packet);
     this.#calls.complete(packet.serial);
     call.resolve(result);
-  }
-
-  #onKeepalive(packet: Packet): void {
-    if (packet.procedure !== KeepaliveProcedure.ping) return;
-    // At most one pong waits for a peer that does not read, however often it pings.
-    if (this.#transport.congested) this.#pongOwed = true;
-    else this.#transport.write(pongPacket);
   }
 
   #onMessage(packet: Packet): void {

@@ -8,7 +8,7 @@ describe('a URI', () => {
   const cases = [
     ['qemu:///system', ['/var/run/libvirt/virtqemud-sock', '/var/run/libvirt/libvirt-sock'], 'qemu:///system'],
     ['qemu:///session', ['/run/user/7/libvirt/virtqemud-sock', '/run/user/7/libvirt/libvirt-sock'], 'qemu:///session'],
-    ['QEMU+UNIX:///session?socket=%2Ftmp%2Fa%20b', ['/tmp/a b'], 'qemu:///session'],
+    ['QEMU+UNIX:///session?socket=%2Fsrv%2Fa%20b', ['/srv/a b'], 'qemu:///session'],
     ['qemu+unix:///session?socket=/s&foo=1&mode=legacy&Bar=%20', ['/s'], 'qemu:///session?foo=1&Bar=%20'],
     ['qemu:///system?mode=direct', ['/var/run/libvirt/virtqemud-sock'], 'qemu:///system'],
     ['qemu:///system?mode=legacy', ['/var/run/libvirt/libvirt-sock'], 'qemu:///system'],

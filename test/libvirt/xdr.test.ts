@@ -175,6 +175,10 @@ describe('bad bytes are refused when reading', () => {
     expect(() => decode(type, hex(bytes))).toThrow(XdrError);
   });
 
+  it('an array count that cannot fit, before the first item is read', () => {
+    expect(() => decode(array(int, 99), hex('00000002 00000001'))).toThrow('array of 2 items cannot fit');
+  });
+
   it('a value cut at any byte', () => {
     const type = struct({ dom: domain, params: array(typedParam, 9), err: optional(remoteError) });
     const whole = encode(type, {

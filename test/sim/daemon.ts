@@ -68,7 +68,8 @@ export class Daemon {
     return this.life.dead ? undefined : this.#engine;
   }
 
-  async start(policies: readonly Policy[]): Promise<void> {
+  /** `policies` as they are in their files: they may change while the daemon still starts. */
+  async start(policies: ReadonlyMap<string, Policy>): Promise<void> {
     const { invariants, trace, world, ids, pollMs } = this.#options;
     invariants.daemonStarted(this.#offsetMs);
     const engine = await Engine.open({
@@ -82,8 +83,12 @@ export class Daemon {
       version: '0.0.0-sim',
       pollMs,
     });
-    for (const policy of policies) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });
+    const read = [...policies.values()];
+    for (const policy of read) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });
     await engine.start();
+    for (const policy of policies.values()) {
+      if (!read.includes(policy)) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });
+    }
     this.#engine = engine;
   }
 

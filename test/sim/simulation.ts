@@ -190,7 +190,7 @@ class Simulation implements DaemonControl {
     });
     this.#daemon = daemon;
     this.#trace.line('the daemon starts');
-    daemon.start([...this.#policies.values()]).catch((error: unknown) => {
+    daemon.start(this.#policies).catch((error: unknown) => {
       if (!isFault(error)) this.#trace.violation(`the daemon could not start: ${String(error)}`);
       this.#trace.line(`the daemon could not start: ${String(error)}`);
       daemon.life.kill('at its start');

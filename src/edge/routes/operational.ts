@@ -40,7 +40,7 @@ export function addOperationalRoutes(
           title: 'virtscale',
           version,
           description: 'Auto Scaling groups for plain libvirt. Problems are RFC 9457 documents.',
-          license: { name: 'MIT', identifier: 'MIT' },
+          license: { name: 'MIT' },
         },
         servers: [{ url: '/' }],
       }),

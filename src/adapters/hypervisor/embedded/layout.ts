@@ -1,8 +1,8 @@
 // Where an embedded host keeps its things: the folders, their owners, and the short path its sockets are reached by.
 // Makes folders; starts nothing.
 //
-//   dir/            root's or the user's own: libvirtd.conf, pid, logs, probe verdict
-//     c d h k r     libvirtd's XDG config, data, home, cache and runtime folders
+//   dir/            root's or the user's own: libvirtd.conf, its output, the probe's verdict
+//     c d h k r     libvirtd's: XDG config, data, home, cache and runtime folder (sockets, pid, log)
 //     pool/         disks
 //
 // The path of a guest agent's socket is c/libvirt/qemu/channel/target/domain-ID-NAME/org.qemu.guest_agent.0, and the
@@ -65,7 +65,7 @@ function layoutOf(dir: string, shortDir: string): Layout {
     shortDir,
     poolDir: join(dir, 'pool'),
     socket: join(shortDir, 'r/libvirt/libvirt-sock'),
-    pidFile: join(dir, 'pid'),
+    pidFile: join(dir, 'r/libvirtd.pid'),
     configFile: join(dir, 'libvirtd.conf'),
     libvirtdLog: join(dir, 'r/libvirtd.log'),
     outputFile: join(dir, 'libvirtd.out'),

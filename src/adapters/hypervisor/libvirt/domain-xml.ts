@@ -1,0 +1,135 @@
+// The XML of a domain that virtscale makes: pure text from a spec and what the host offers.
+// Not here: choosing addresses (forward-addresses), making the disk (overlay-disks).
+
+import { createHash } from 'node:crypto';
+import type { Endpoint } from '../../../core/model.ts';
+import type { VmSpec } from '../../../ports/hypervisor.ts';
+import { metadataXml } from './vm-metadata.ts';
+import { element, type XmlText } from './xml-text.ts';
+
+/**
+ * How the guests reach the network and clients reach them.
+ * - `forward`: QEMU's user network, one port of the guest forwarded from 127.0.1.N of the machine that QEMU runs on; needs no right.
+ *   `kernelArgs` are added for images that boot a kernel directly (that network's DHCP takes its time).
+ * - `network`: a libvirt network by name. `bridge`: a bridge of the host by name. Both: address by DHCP.
+ */
+export type GuestNetwork =
+  | { readonly kind: 'forward'; readonly addressPrefix: string; readonly port: number; readonly kernelArgs?: string }
+  | { readonly kind: 'network'; readonly name: string }
+  | { readonly kind: 'bridge'; readonly name: string };
+
+export interface DomainXmlOptions {
+  readonly accel: 'kvm' | 'qemu';
+  readonly network: GuestNetwork;
+  /** Path of the overlay, qcow2. */
+  readonly diskPath: string;
+  /** Where the forwarded port of the guest is bound; only with the network `forward`. */
+  readonly endpoint?: Endpoint;
+  /** Folder on the host for the guests' serial output, one file each; absent: a pty, which `virsh console` shows. */
+  readonly consoleDir?: string;
+}
+
+const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
+/** A slot of its own, high enough that libvirt, which does not know of the card, gives it to nobody else. */
+const FORWARD_NIC_SLOT = '0x10';
+
+export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
+  const { flavor, metadata, name, uuid } = spec;
+  const { accel, endpoint, network } = options;
+  return element(
+    'domain',
+    { type: accel, 'xmlns:qemu': network.kind === 'forward' ? QEMU_NAMESPACE : undefined },
+    element('name', {}, name),
+    element('uuid', {}, uuid),
+    element('metadata', {}, metadataXml(endpoint ? { ...metadata, endpoint } : metadata)),
+    element('memory', { unit: 'MiB' }, flavor.memoryMiB),
+    element('vcpu', { placement: 'static' }, flavor.vcpus),
+    // The guest image reads its name there.
+    element('sysinfo', { type: 'smbios' }, element('system', {}, element('entry', { name: 'serial' }, name))),
+    osXml(spec, network),
+    element('features', {}, element('acpi'), element('apic')),
+    accel === 'kvm' ? element('cpu', { mode: 'host-model' }) : undefined,
+    element('on_poweroff', {}, 'destroy'),
+    element('on_reboot', {}, 'restart'),
+    element('on_crash', {}, 'destroy'),
+    devicesXml(spec, options),
+    network.kind === 'forward' && endpoint ? forwardXml(spec, endpoint) : undefined,
+  ).xml;
+}
+
+function osXml(spec: VmSpec, network: GuestNetwork): XmlText {
+  const { direct } = spec.image;
+  const type = element('type', { arch: 'x86_64', machine: 'pc' }, 'hvm');
+  const smbios = element('smbios', { mode: 'sysinfo' });
+  if (direct === undefined) return element('os', {}, type, element('boot', { dev: 'hd' }), smbios);
+  const extra = network.kind === 'forward' ? (network.kernelArgs ?? '') : '';
+  return element(
+    'os',
+    {},
+    type,
+    element('kernel', {}, direct.kernel),
+    element('initrd', {}, direct.initrd),
+    element('cmdline', {}, `${direct.args} ${extra}`.trim()),
+    smbios,
+  );
+}
+
+function devicesXml(spec: VmSpec, { consoleDir, diskPath, network }: DomainXmlOptions): XmlText {
+  return element(
+    'devices',
+    {},
+    element(
+      'disk',
+      { type: 'file', device: 'disk' },
+      element('driver', { name: 'qemu', type: 'qcow2', cache: 'writeback', discard: 'unmap' }),
+      element('source', { file: diskPath }),
+      element('target', { dev: 'vda', bus: 'virtio' }),
+    ),
+    network.kind === 'forward' ? undefined : interfaceXml(spec.uuid, network),
+    element(
+      'channel',
+      { type: 'unix' },
+      element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' }),
+    ),
+    consoleDir === undefined
+      ? element('serial', { type: 'pty' }, element('target', { port: 0 }))
+      : element(
+          'serial',
+          { type: 'file' },
+          element('source', { path: `${consoleDir}/${spec.name}.log` }),
+          element('target', { port: 0 }),
+        ),
+    element('controller', { type: 'usb', model: 'none' }),
+    element('memballoon', { model: 'virtio' }, element('stats', { period: 5 })),
+  );
+}
+
+function interfaceXml(uuid: string, network: Exclude<GuestNetwork, { kind: 'forward' }>): XmlText {
+  const source = network.kind === 'network' ? { network: network.name } : { bridge: network.name };
+  return element(
+    'interface',
+    { type: network.kind },
+    element('mac', { address: macAddress(uuid) }),
+    element('source', source),
+    element('model', { type: 'virtio' }),
+    // Without a boot ROM: the guest boots from its disk, and sooner.
+    element('rom', { enabled: 'no' }),
+  );
+}
+
+/** libvirt's own user network cannot forward ports (before passt), so QEMU is told directly. */
+function forwardXml(spec: VmSpec, { address, port }: Endpoint): XmlText {
+  const forward = `hostfwd=tcp:${address}:${port}-:${spec.ready.http.port}`;
+  const nic = `virtio-net-pci,netdev=fw0,mac=${macAddress(spec.uuid)},romfile=,bus=pci.0,addr=${FORWARD_NIC_SLOT}`;
+  return element(
+    'qemu:commandline',
+    {},
+    ...['-netdev', `user,id=fw0,${forward}`, '-device', nic].map((value) => element('qemu:arg', { value })),
+  );
+}
+
+/** Follows from the uuid, so that defining a VM twice gives it the same card. In QEMU's range 52:54:00. */
+export function macAddress(uuid: string): string {
+  const digest = createHash('sha256').update(uuid.toLowerCase()).digest('hex');
+  return `52:54:00:${digest.slice(0, 2)}:${digest.slice(2, 4)}:${digest.slice(4, 6)}`;
+}

@@ -1,0 +1,130 @@
+// The app and the event stream on one listening socket, and their end within a deadline.
+// Not here: what is served (app, event-stream).
+
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, isIP } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import type { EventStream } from './event-stream.ts';
+import { PROBLEM_MEDIA_TYPE, problem, problemResponse } from './problem.ts';
+
+export interface ListenAddress {
+  /** Name or IP, IPv6 without brackets. */
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+}
+
+export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 7070 };
+
+/** What stands in the way of listening, in words that say what to do. */
+export class ListenError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'ListenError';
+  }
+}
+
+/** `HOST:PORT`, `[IPv6]:PORT`, `:PORT` (the default host) or `PORT`. Throws `ListenError`. */
+export function parseListen(text: string): ListenAddress {
+  const match = /^(?:(?:\[([0-9a-f:.]+)\]|([^\s:[\]]*)):)?(\d{1,5})$/i.exec(text.trim());
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535 || (match[1] !== undefined && isIP(match[1]) !== 6)) {
+    throw new ListenError(`cannot listen on ${JSON.stringify(text)}: give HOST:PORT, e.g. 127.0.0.1:7070 or [::1]:7070`);
+  }
+  return { host: match[1] ?? (match[2] || DEFAULT_LISTEN.host), port };
+}
+
+export function listenText({ host, port }: ListenAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export interface ListenOptions {
+  readonly address: ListenAddress;
+  readonly app: { fetch(request: Request): Response | Promise<Response> };
+  readonly stream: EventStream;
+}
+
+export interface Listening {
+  /** The address bound, with the real port. */
+  readonly address: ListenAddress;
+  readonly url: string;
+  /** Takes no more requests, says 1001 to subscribers, lets requests under way finish; after `ms` everything is cut. */
+  close(ms: number): Promise<void>;
+}
+
+export async function listen({ address, app, stream }: ListenOptions): Promise<Listening> {
+  const listener = getRequestListener((request) => app.fetch(request), {
+    overrideGlobalObjects: false,
+    errorHandler: () => problemResponse(problem('invalid-request', 'the request line or the Host header is not valid')),
+  });
+  const server = createServer(
+    {
+      headersTimeout: 10_000,
+      requestTimeout: 30_000,
+      keepAliveTimeout: 5_000,
+      connectionsCheckingInterval: 5_000,
+      // Where Node knows it: other offers to upgrade (curl's h2c) are passed over, and the request is served as it is.
+      ...{ shouldUpgradeCallback: (request: { headers: { upgrade?: string | undefined } }) => /^websocket$/i.test(request.headers.upgrade ?? '') },
+    },
+    (request, response) => void listener(request, response),
+  );
+  server.maxConnections = 4096;
+  server.on('upgrade', stream.handleUpgrade);
+  server.on('clientError', (_error, socket) => {
+    if (!socket.writable) return;
+    const body = JSON.stringify(problem('invalid-request', 'this is not a valid HTTP request'));
+    const head = `HTTP/1.1 400 Bad Request\r\nContent-Type: ${PROBLEM_MEDIA_TYPE}\r\nContent-Length: ${body.length}`;
+    socket.end(`${head}\r\nConnection: close\r\n\r\n${body}`);
+  });
+  await bind(server, address);
+  const bound = server.address() as AddressInfo;
+  const real = { host: address.host, port: bound.port };
+  return { address: real, url: `http://${listenText(real)}`, close: (ms) => close(server, stream, ms) };
+}
+
+function bind(server: Server, address: ListenAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (error: NodeJS.ErrnoException): void => reject(listenError(error, address));
+    server.once('error', failed);
+    server.listen({ host: address.host, port: address.port }, () => {
+      server.off('error', failed);
+      resolve();
+    });
+  });
+}
+
+function listenError(error: NodeJS.ErrnoException, address: ListenAddress): ListenError {
+  const where = listenText(address);
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new ListenError(
+        `cannot listen on ${where}: another program does already, maybe another virtscale. End it, or choose another address with --listen HOST:PORT`,
+        error,
+      );
+    case 'EACCES':
+      return new ListenError(`cannot listen on ${where}: no right to this port. Choose one of 1024 or higher with --listen`, error);
+    case 'EADDRNOTAVAIL':
+      return new ListenError(`cannot listen on ${where}: this machine has no such address. Choose one of its own with --listen`, error);
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return new ListenError(`cannot listen on ${where}: the name is not known. Give an IP address with --listen`, error);
+    default:
+      return new ListenError(`cannot listen on ${where}: ${error.message}`, error);
+  }
+}
+
+async function close(server: Server, stream: EventStream, ms: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // Connections kept alive turn idle one by one, as their last answers end.
+  const idle = setInterval(() => server.closeIdleConnections(), 20);
+  const cut = setTimeout(() => {
+    stream.terminate();
+    server.closeAllConnections();
+  }, ms);
+  try {
+    await Promise.all([stream.close(ms), closed]);
+  } finally {
+    clearInterval(idle);
+    clearTimeout(cut);
+  }
+}
