@@ -1,4 +1,4 @@
-// The little the demo asks the daemon over HTTP: is it ready, what are its hosts, how busy are its VMs.
+// The little the demo and the benchmarks ask of the daemon over HTTP.
 // Not here: the event stream (event-feed). The load client asks nothing of this.
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,6 +40,17 @@ export class DaemonApi {
 
   async vms(): Promise<readonly PublicVm[]> {
     return vmsSchema.parse(await this.#get('/v1/vms')).vms;
+  }
+
+  async setDesired(group: string, desired: number): Promise<void> {
+    const response = await fetch(`${this.#base}/v1/groups/${group}`, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ desired }),
+      signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+    });
+    if (!response.ok)
+      throw new Error(`PATCH /v1/groups/${group} answered ${response.status}: ${await response.text()}`);
   }
 
   async #get(path: string): Promise<unknown> {

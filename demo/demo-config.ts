@@ -1,10 +1,13 @@
 // The daemon's configuration and the group's policy for the demo, as files a user could have written.
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GROUP, IN_PERCENT, OUT_PERCENT, type Pace } from './pace.ts';
 
 export interface DemoFiles {
+  /** Holds all the others. */
+  readonly folder: string;
   readonly config: string;
   readonly policies: string;
   readonly stateDir: string;
@@ -29,15 +32,32 @@ scale:
 `;
 }
 
-/** Writes both into `folder`; the daemon's state goes beside them. */
-export async function writeDemoFiles(folder: string, pace: Pace): Promise<DemoFiles> {
+/**
+ * Writes both into a new folder below the system's temporary one; the daemon's state goes beside them. The path is short, for
+ * sockets lie below it and have 107 bytes; it is open to all, for guests run under another account than root.
+ */
+export async function writeDemoFiles(group: string, policy: string, config = CONFIG): Promise<DemoFiles> {
+  const folder = await mkdtemp(join(tmpdir(), 'vs-'));
+  await chmod(folder, 0o755);
   const files = {
+    folder,
     config: join(folder, 'virtscale.yaml'),
     policies: join(folder, 'policies'),
     stateDir: join(folder, 's'),
   };
-  await mkdir(files.policies, { recursive: true });
-  await writeFile(files.config, CONFIG);
-  await writeFile(join(files.policies, `${GROUP}.yaml`), policyText(pace));
+  await mkdir(files.policies);
+  await writeFile(files.config, config);
+  await writeFile(join(files.policies, `${group}.yaml`), policy);
   return files;
+}
+
+/** The command line of a daemon on these files. */
+export function serveArguments(files: DemoFiles, port: number): readonly string[] {
+  return [
+    'serve',
+    ...['--config', files.config],
+    ...['--state-dir', files.stateDir],
+    ...['--policies', files.policies],
+    ...['--listen', `127.0.0.1:${port}`],
+  ];
 }

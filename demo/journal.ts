@@ -2,7 +2,8 @@
 
 import type { LoggedEvent } from '../src/core/events.ts';
 
-type EventOf<T extends LoggedEvent['type']> = Extract<LoggedEvent, { readonly type: T }>;
+/** The events of one type. */
+export type EventOf<T extends LoggedEvent['type']> = Extract<LoggedEvent, { readonly type: T }>;
 
 export interface WaitOptions {
   readonly timeoutMs: number;

@@ -1,16 +1,15 @@
 // `npm run demo`: plays the load story on real VMs and leaves plots, logs and a summary.
 // Exit status 0 only when the story really happened. Not here: installing what is missing (scripts/run.mjs).
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { stopEmbeddedHost } from '../src/adapters/hypervisor/embedded/embedded-host.ts';
 import { DaemonApi } from './daemon-api.ts';
 import { type DaemonProcess, freePort, startDaemon } from './daemon-process.ts';
-import { type DemoFiles, writeDemoFiles } from './demo-config.ts';
+import { type DemoFiles, policyText, serveArguments, writeDemoFiles } from './demo-config.ts';
 import { clearOutput } from './output-folder.ts';
-import { FAST_PACE, IN_PERCENT, NORMAL_PACE, OUT_PERCENT } from './pace.ts';
+import { FAST_PACE, GROUP, IN_PERCENT, NORMAL_PACE, OUT_PERCENT } from './pace.ts';
 import { cpuPlot } from './plots/cpu-plot.ts';
 import { writePlot } from './plots/render.ts';
 import { responseTimePlot } from './plots/response-time-plot.ts';
@@ -38,9 +37,7 @@ interface DemoOptions {
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
   const pace = options.fast ? FAST_PACE : NORMAL_PACE;
   await clearOutput(options.out);
-  // A short path: the sockets of libvirt and QEMU lie below it, and 107 bytes is all that a socket's path may have.
-  const folder = await mkdtemp(join(tmpdir(), 'vs-demo-'));
-  const files = await writeDemoFiles(folder, pace);
+  const files = await writeDemoFiles(GROUP, policyText(pace));
   const broken = new AbortController();
   const limit = AbortSignal.timeout(pace.limitMs);
   const storySignal = AbortSignal.any([signal, limit, broken.signal]);
@@ -52,7 +49,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   try {
     daemon = await startDaemon(serveArguments(files, options.port), {
       log: join(options.out, 'autoscaler.ndjson'),
-      errors: join(folder, 'stderr.txt'),
+      errors: join(files.folder, 'stderr.txt'),
     });
     void daemon.ended.then((how) => broken.abort(new Error(how)));
     await runSteps(story.steps(), process.stdout.isTTY);
@@ -64,29 +61,19 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   } finally {
     await story.close();
     if (keep) daemon?.leave();
-    else await stopEverything(daemon, files, folder);
+    else await stopEverything(daemon, files);
   }
   const verdict = await writeResults(story, options.out);
   console.log(resultScreen(verdict, failure, options.out));
-  if (keep && daemon !== undefined) console.log(lookAround(base, daemon, files, folder));
+  if (keep && daemon !== undefined) console.log(lookAround(base, daemon, files));
   return verdict.summary.ok && failure === undefined;
 }
 
-function serveArguments(files: DemoFiles, port: number): readonly string[] {
-  return [
-    'serve',
-    ...['--config', files.config],
-    ...['--state-dir', files.stateDir],
-    ...['--policies', files.policies],
-    ...['--listen', `127.0.0.1:${port}`],
-  ];
-}
-
-async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles, folder: string): Promise<void> {
+async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles): Promise<void> {
   const inTime = await daemon?.stop();
   if (inTime === false) console.error('the daemon did not end after SIGTERM and was killed');
   await stopEmbeddedHost(files.stateDir);
-  await rm(folder, { recursive: true, force: true });
+  await rm(files.folder, { recursive: true, force: true });
 }
 
 async function writeResults(story: Story, out: string): Promise<Verdict> {
@@ -123,14 +110,14 @@ async function writeResults(story: Story, out: string): Promise<Verdict> {
   return verdict;
 }
 
-function lookAround(base: string, daemon: DaemonProcess, files: DemoFiles, folder: string): string {
+function lookAround(base: string, daemon: DaemonProcess, files: DemoFiles): string {
   return `
 Everything keeps running (--keep). To look around:
   ${base}/v1/groups/web         the group, its VMs, the latest decision
   ${base}/metrics               for Prometheus
   node src/cli.ts status --url ${base}
 To stop:
-  kill ${daemon.pid} && node demo/stop.ts ${files.stateDir} && rm -r ${folder}`;
+  kill ${daemon.pid} && node demo/stop.ts ${files.stateDir} && rm -r ${files.folder}`;
 }
 
 function readOptions(): DemoOptions | undefined {

@@ -5,12 +5,13 @@ import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { EventType } from '../src/core/events.ts';
 import type { PublicHost } from '../src/edge/schemas.ts';
 import { LibvirtClient } from '../src/libvirt/index.ts';
 import { type Calibration, calibrate } from './calibration.ts';
 import { CpuSampler } from './cpu-sampler.ts';
 import type { DaemonApi } from './daemon-api.ts';
-import { Journal } from './journal.ts';
+import { type EventOf, Journal } from './journal.ts';
 import { LoadClient } from './load-client.ts';
 import { GROUP, type Pace } from './pace.ts';
 import type { Span } from './plots/story-marks.ts';
@@ -228,12 +229,12 @@ export class Story {
     this.spans.push({ name, fromMs: nowMs, toMs: nowMs });
   }
 
-  #wait<T extends Parameters<Journal['waitFor']>[0]>(
+  #wait<T extends EventType>(
     type: T,
-    also: Parameters<typeof this.journal.waitFor<T>>[1],
+    also: (event: EventOf<T>) => boolean,
     timeoutMs: number,
     what: string,
-  ): ReturnType<typeof this.journal.waitFor<T>> {
+  ): Promise<EventOf<T>> {
     return this.journal.waitFor(type, also, { timeoutMs, signal: this.#options.signal, what });
   }
 

@@ -2,8 +2,7 @@
 // Not here: judging it (summary), drawing it (plots/).
 
 import type { EventVm, LoggedEvent } from '../src/core/events.ts';
-
-type EventOf<T extends LoggedEvent['type']> = Extract<LoggedEvent, { readonly type: T }>;
+import type { EventOf } from './journal.ts';
 
 /** Moments as the events give them, RFC 3339. What has not happened is absent. */
 export interface Timeline {

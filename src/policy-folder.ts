@@ -21,7 +21,7 @@ interface SeenFile {
 
 export class PolicyFolder {
   readonly #folder: string;
-  readonly #catalog: PolicyCatalog;
+  readonly #catalog: () => PolicyCatalog;
   readonly #engine: Engine;
   readonly #log: Log;
   readonly #seen = new Map<string, SeenFile>();
@@ -29,7 +29,7 @@ export class PolicyFolder {
   #settling: NodeJS.Timeout | undefined;
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(folder: string, catalog: PolicyCatalog, engine: Engine, log: Log) {
+  constructor(folder: string, catalog: () => PolicyCatalog, engine: Engine, log: Log) {
     this.#folder = folder;
     this.#catalog = catalog;
     this.#engine = engine;
@@ -54,17 +54,28 @@ export class PolicyFolder {
     this.#watcher?.close();
   }
 
+  /** Judges all files anew although they have not changed: what they may refer to has. */
+  refresh(): Promise<void> {
+    for (const [name, { group }] of this.#seen) {
+      if (group === undefined) this.#seen.delete(name);
+    }
+    return this.reload();
+  }
+
   /** Reads all files again; one reading at a time. */
   reload(): Promise<void> {
-    this.#reading = this.#reading.then(() => this.#readAll()).catch((error: unknown) => {
-      this.#log.error({ err: error, folder: this.#folder }, 'cannot read the policies; those in force stay');
-    });
+    this.#reading = this.#reading
+      .then(() => this.#readAll())
+      .catch((error: unknown) => {
+        this.#log.error({ err: error, folder: this.#folder }, 'cannot read the policies; those in force stay');
+      });
     return this.#reading;
   }
 
   async #readAll(): Promise<void> {
     const names = (await readdir(this.#folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
-    if (names.length > FILES_MAX) throw new Error(`${names.length} policy files in ${this.#folder}; at most ${FILES_MAX} are read`);
+    if (names.length > FILES_MAX)
+      throw new Error(`${names.length} policy files in ${this.#folder}; at most ${FILES_MAX} are read`);
     for (const name of [...this.#seen.keys()].filter((seen) => !names.includes(seen))) {
       const group = this.#seen.get(name)?.group;
       this.#seen.delete(name);
@@ -76,13 +87,15 @@ export class PolicyFolder {
   async #readOne(name: string): Promise<void> {
     const file = join(this.#folder, name);
     const before = this.#seen.get(name);
-    const text = await readBounded(file).catch((error: unknown) => error instanceof Error ? error : new Error(String(error)));
+    const text = await readBounded(file).catch((error: unknown) =>
+      error instanceof Error ? error : new Error(String(error)),
+    );
     if (text instanceof Error) {
       await this.#engine.rejectPolicy(file, text.message);
       return;
     }
     if (before?.text === text) return;
-    const parsed = parsePolicy(text, file, this.#catalog);
+    const parsed = parsePolicy(text, file, this.#catalog());
     if (!parsed.ok) {
       const first = parsed.problems[0];
       const reason = parsed.problems.map((problem) => `line ${problem.line}: ${problem.reason}`).join('; ');
@@ -94,7 +107,10 @@ export class PolicyFolder {
     const owner = [...this.#seen].find(([other, seen]) => other !== name && seen.group === policy.group);
     if (owner) {
       this.#seen.set(name, { text });
-      await this.#engine.rejectPolicy(file, `group ${policy.group} has a policy already, in ${owner[0]}; one file per group`);
+      await this.#engine.rejectPolicy(
+        file,
+        `group ${policy.group} has a policy already, in ${owner[0]}; one file per group`,
+      );
       return;
     }
     for (const warning of warnings) this.#log.warn({ file, line: warning.line }, warning.reason);

@@ -34,6 +34,7 @@ export function parsePolicy(text: string, file: string, catalog: PolicyCatalog, 
   const { yaml } = read;
   if (yaml.value === null) return { ok: false, problems: [yaml.problem([], 'the file is empty: it holds no policy')] };
   const { value, problems } = checkYaml(policySchema, yaml);
+  if (!isBlock(yaml.value)) return { ok: false, problems };
   const lint = lintWhatCanBe(yaml, context);
   const source = sourceOf(yaml, catalog, value);
   const all = [...problems, ...lint.errors, ...source.problems];
@@ -89,7 +90,13 @@ function pathOf(place: LintPlace, rules: readonly { readonly index: number; read
   if (!('rule' in place)) return [place.field];
   const judged = rules[place.rule];
   const out = judged?.rule.direction === 'out';
-  const key = { name: 'name', threshold: out ? 'above' : 'below', for: 'for', by: out ? 'add' : 'remove', cooldown: 'cooldown' };
+  const key = {
+    name: 'name',
+    threshold: out ? 'above' : 'below',
+    for: 'for',
+    by: out ? 'add' : 'remove',
+    cooldown: 'cooldown',
+  };
   return ['scale', judged?.index ?? 0, key[place.field]];
 }
 
@@ -141,7 +148,12 @@ function unknownName(
   const names = known.map(({ name }) => name);
   if (typeof wanted !== 'string' || wanted === '' || names.includes(wanted)) return [];
   const there = names.length === 0 ? 'there are none' : `there are: ${names.join(', ')}`;
-  return [yaml.problem(['template', key], `no ${key} is named "${wanted.slice(0, 100)}"${didYouMean(wanted, names)}; ${there}`)];
+  return [
+    yaml.problem(
+      ['template', key],
+      `no ${key} is named "${wanted.slice(0, 100)}"${didYouMean(wanted, names)}; ${there}`,
+    ),
+  ];
 }
 
 function repeatedDomains(yaml: YamlText, domains: unknown): readonly FileProblem[] {

@@ -1,8 +1,8 @@
 // The form of a policy file. Not here: what it refers to and whether it makes sense (policy-file).
 
 import { z } from 'zod';
-import type { ThresholdRule } from '../core/policy.ts';
 import { PLACEMENT_NAMES } from '../core/placement/registry.ts';
+import type { ThresholdRule } from '../core/policy.ts';
 import { durationBetween, name, oneOf, port, refuse, shown, strict, textUpTo, wholeBetween } from './schemas.ts';
 
 /** More VMs than this in one group is a slip of the finger. */
@@ -49,7 +49,11 @@ export const scaleRule = strict({
   };
   if ((above === undefined) === (below === undefined)) {
     const has = above === undefined ? 'neither' : 'both';
-    refuse(context, above === undefined ? [] : ['below'], `needs either above (to add) or below (to remove); it has ${has}`);
+    refuse(
+      context,
+      above === undefined ? [] : ['below'],
+      `needs either above (to add) or below (to remove); it has ${has}`,
+    );
     return z.NEVER;
   }
   if (above !== undefined) {
@@ -84,7 +88,10 @@ export const policySchema = strict({
   launch: strict({ deadline: durationBetween('1s', '1h') }).optional(),
   drain: strict({ grace: durationBetween('0s', '24h') }).optional(),
   shutdown: strict({ deadline: durationBetween('0s', '1h') }).optional(),
-  scale: z.array(scaleRule).max(RULES_MAX, { error: `has more than ${RULES_MAX} rules` }).default([]),
+  scale: z
+    .array(scaleRule)
+    .max(RULES_MAX, { error: `has more than ${RULES_MAX} rules` })
+    .default([]),
 });
 
 export type RawPolicy = z.output<typeof policySchema>;

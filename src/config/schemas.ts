@@ -109,7 +109,10 @@ export function refuse(context: z.core.$RefinementCtx, path: Path, message: stri
 }
 
 /** Checks data from a file. All problems at once, each with its place. */
-export function checkYaml<T>(schema: z.ZodType<T>, yaml: YamlText): { readonly value?: T; readonly problems: readonly FileProblem[] } {
+export function checkYaml<T>(
+  schema: z.ZodType<T>,
+  yaml: YamlText,
+): { readonly value?: T; readonly problems: readonly FileProblem[] } {
   const result = schema.safeParse(yaml.value, { error: (issue) => wordsFor(issue) });
   if (result.success) return { value: result.data, problems: [] };
   return { problems: result.error.issues.flatMap((issue) => problemsOf(issue, yaml)) };

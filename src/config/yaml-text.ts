@@ -35,7 +35,8 @@ export function readYaml(text: string, file: string, maxBytes: number): YamlResu
       lineCounter: lines,
       prettyErrors: false,
       stringKeys: true,
-      logLevel: 'silent',
+      // 'silent' would let a second document pass; 'warn' would write to the process's warnings.
+      logLevel: 'error',
     });
   } catch (error) {
     return whole(`this is not YAML that can be read: ${error instanceof Error ? error.message : String(error)}`);
@@ -65,7 +66,10 @@ export function cappedProblems(problems: readonly FileProblem[]): readonly FileP
   const last = sorted[PROBLEMS_MAX - 1];
   if (sorted.length <= PROBLEMS_MAX || last === undefined) return sorted;
   const more = sorted.length - (PROBLEMS_MAX - 1);
-  return [...sorted.slice(0, PROBLEMS_MAX - 1), { ...last, path: '', reason: `and ${more} more problems from here on` }];
+  return [
+    ...sorted.slice(0, PROBLEMS_MAX - 1),
+    { ...last, path: '', reason: `and ${more} more problems from here on` },
+  ];
 }
 
 /** Where the value at `path` begins, or as near to it as the text goes. */

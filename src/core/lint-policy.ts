@@ -40,7 +40,11 @@ function lintSizes({ min, max, rules }: LintedPolicy): readonly LintProblem[] {
   if (max < 1) tell('error', 'max', `max must be at least 1, not ${max}`);
   else if (min > max) tell('error', 'min', `min (${min}) is above max (${max})`);
   if (min === 0 && rules.length > 0) {
-    tell('warning', 'min', 'with min 0 a group that has been emptied by hand stays empty: without a VM no CPU is measured');
+    tell(
+      'warning',
+      'min',
+      'with min 0 a group that has been emptied by hand stays empty: without a VM no CPU is measured',
+    );
   }
   return problems;
 }

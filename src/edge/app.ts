@@ -57,7 +57,14 @@ export function createApp(options: AppOptions): OpenAPIHono {
   return app;
 }
 
-const PARTS = { json: 'body', form: 'body', query: 'query', param: 'path', header: 'header', cookie: 'cookie' } as const;
+const PARTS = {
+  json: 'body',
+  form: 'body',
+  query: 'query',
+  param: 'path',
+  header: 'header',
+  cookie: 'cookie',
+} as const;
 
 function errorResponse(error: Error, log: Log, request: string): Response {
   if (error instanceof ProblemError) return problemResponse(error.problem, error.headers);

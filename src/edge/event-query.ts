@@ -26,7 +26,10 @@ const typesSchema = z
     const types = text.split(',').map((part) => part.trim());
     return types.flatMap((type) => {
       if (isEventType(type)) return [type];
-      context.addIssue({ code: 'custom', message: `${JSON.stringify(type)} is no event type; there are ${EVENT_TYPES.join(', ')}` });
+      context.addIssue({
+        code: 'custom',
+        message: `${JSON.stringify(type)} is no event type; there are ${EVENT_TYPES.join(', ')}`,
+      });
       return [];
     });
   })

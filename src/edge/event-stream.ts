@@ -21,8 +21,6 @@ export interface EventStreamLimits extends SubscriberLimits {
   /** Nothing a client sends is read; this much is put up with between two pings. */
   readonly maxClientMessages: number;
   readonly maxClientMessageBytes: number;
-  /** How long a client may take to answer a close before its connection is cut. */
-  readonly closeMs: number;
 }
 
 export const EVENT_STREAM_LIMITS: EventStreamLimits = {
@@ -120,16 +118,25 @@ export class EventStream {
   #admit(request: IncomingMessage): Subscription {
     const { host, origin, upgrade } = request.headers;
     if (!hostAllowed(host, this.#options.names ?? [])) {
-      throw new ProblemError('host-not-allowed', `the name in the Host header is not one of this daemon: ${HOST_ADVICE}`);
+      throw new ProblemError(
+        'host-not-allowed',
+        `the name in the Host header is not one of this daemon: ${HOST_ADVICE}`,
+      );
     }
     // Other than with fetch, browsers let any page open a WebSocket anywhere and read it.
     if (!sameOrigin({ host, origin, secFetchSite: undefined })) {
       throw new ProblemError('cross-origin', 'a page of another origin may not read the events');
     }
     const url = new URL(request.url ?? '/', 'http://localhost');
-    if (url.pathname !== EVENTS_PATH) throw new ProblemError('not-found', `only ${EVENTS_PATH} can be upgraded to a WebSocket`);
+    if (url.pathname !== EVENTS_PATH)
+      throw new ProblemError('not-found', `only ${EVENTS_PATH} can be upgraded to a WebSocket`);
     if (upgrade?.toLowerCase() !== 'websocket') {
-      throw new ProblemError('upgrade-required', 'the only upgrade known here is websocket', {}, { upgrade: 'websocket' });
+      throw new ProblemError(
+        'upgrade-required',
+        'the only upgrade known here is websocket',
+        {},
+        { upgrade: 'websocket' },
+      );
     }
     const parsed = eventStreamQuerySchema.safeParse(queryObject(url.searchParams));
     if (!parsed.success) throw invalidRequest(parsed.error, 'query');
@@ -145,15 +152,8 @@ export class EventStream {
     const { events, telemetry, log } = this.#options;
     const subscriber = new Subscriber(socket, events, wanted, this.#limits, this.#encode, (code, reason) => {
       telemetry?.subscriberDropped(code);
-      log.warn({ code, reason, cut: setCut() }, 'an event subscriber was closed');
+      log.warn({ code, reason }, 'an event subscriber was closed');
     });
-    // A client that does not read never answers the close: then its connection is cut.
-    const setCut = (): number => {
-      const timer = setTimeout(() => socket.terminate(), this.#limits.closeMs);
-      timer.unref();
-      socket.once('close', () => clearTimeout(timer));
-      return this.#limits.closeMs;
-    };
     const connection: Connection = { socket, subscriber, alive: true, messages: 0 };
     this.#connections.add(connection);
     telemetry?.subscribers(this.size);
@@ -162,7 +162,9 @@ export class EventStream {
       telemetry?.subscribers(this.size);
     });
     // Broken frames, oversized messages, resets: ws closes with the right code by itself.
-    socket.on('error', (error) => log.debug({ err: error }, 'an event subscriber broke the protocol or its connection'));
+    socket.on('error', (error) =>
+      log.debug({ err: error }, 'an event subscriber broke the protocol or its connection'),
+    );
     socket.on('pong', () => {
       connection.alive = true;
     });
@@ -170,7 +172,6 @@ export class EventStream {
       connection.messages += 1;
       if (connection.messages > this.#limits.maxClientMessages) {
         subscriber.close(CLOSE_CODES.policy, 'nothing is expected from subscribers');
-        setCut();
       }
     });
     void subscriber.start();

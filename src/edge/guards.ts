@@ -50,9 +50,13 @@ export function guardHost(allowedNames: readonly string[]): MiddlewareHandler {
     // Requests made in the process itself (app.request) have no Host header, only a URL.
     const host = c.req.header('host') ?? new URL(c.req.url).host;
     if (!hostAllowed(host, allowedNames)) {
-      throw new ProblemError('host-not-allowed', `the name in the Host header is not one of this daemon: ${HOST_ADVICE}`, {
-        errors: [{ where: 'header.host', what: 'neither an IP address, nor localhost, nor a configured name' }],
-      });
+      throw new ProblemError(
+        'host-not-allowed',
+        `the name in the Host header is not one of this daemon: ${HOST_ADVICE}`,
+        {
+          errors: [{ where: 'header.host', what: 'neither an IP address, nor localhost, nor a configured name' }],
+        },
+      );
     }
     await next();
   };

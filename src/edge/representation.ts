@@ -90,6 +90,7 @@ export function publicGroup(group: GroupStatus, clock: Pick<Clock, 'wallOf'>): P
     breaker: publicBreaker(memory.breaker, clock),
     source: publicSource(policy.source),
     rules: policy.rules.map((rule) => ({ ...rule })),
+    ...(policy.placement !== undefined && { placement: policy.placement }),
     launchDeadlineMs: policy.launchDeadlineMs,
     drainGraceMs: policy.drainGraceMs,
     shutdownDeadlineMs: policy.shutdownDeadlineMs,
@@ -101,8 +102,7 @@ export function publicGroupDetail(group: GroupStatus, clock: Pick<Clock, 'wallOf
   return {
     ...publicGroup(group, clock),
     vms: group.vms.map(publicVm),
-    ...(lastDecision &&
-      lastDecisionAt !== undefined && { lastDecision: publicDecision(lastDecision, lastDecisionAt) }),
+    ...(lastDecision && lastDecisionAt !== undefined && { lastDecision: publicDecision(lastDecision, lastDecisionAt) }),
   };
 }
 

@@ -171,6 +171,7 @@ export const groupSchema = z
       }),
     ]),
     rules: z.array(ruleSchema),
+    placement: z.string().optional().openapi({ description: 'Which host takes the next VM. Absent: least-loaded' }),
     launchDeadlineMs: durationMs,
     drainGraceMs: durationMs,
     shutdownDeadlineMs: durationMs,

@@ -2,19 +2,11 @@
 // Not here: what is served (app, event-stream).
 
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, isIP } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
+import type { ListenAddress } from '../config/listen.ts';
 import type { EventStream } from './event-stream.ts';
 import { PROBLEM_MEDIA_TYPE, problem, problemResponse } from './problem.ts';
-
-export interface ListenAddress {
-  /** Name or IP, IPv6 without brackets. */
-  readonly host: string;
-  /** 0: any free one. */
-  readonly port: number;
-}
-
-export const DEFAULT_LISTEN: ListenAddress = { host: '127.0.0.1', port: 7070 };
 
 /** What stands in the way of listening, in words that say what to do. */
 export class ListenError extends Error {
@@ -22,16 +14,6 @@ export class ListenError extends Error {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'ListenError';
   }
-}
-
-/** `HOST:PORT`, `[IPv6]:PORT`, `:PORT` (the default host) or `PORT`. Throws `ListenError`. */
-export function parseListen(text: string): ListenAddress {
-  const match = /^(?:(?:\[([0-9a-f:.]+)\]|([^\s:[\]]*)):)?(\d{1,5})$/i.exec(text.trim());
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535 || (match[1] !== undefined && isIP(match[1]) !== 6)) {
-    throw new ListenError(`cannot listen on ${JSON.stringify(text)}: give HOST:PORT, e.g. 127.0.0.1:7070 or [::1]:7070`);
-  }
-  return { host: match[1] ?? (match[2] || DEFAULT_LISTEN.host), port };
 }
 
 export function listenText({ host, port }: ListenAddress): string {
@@ -64,11 +46,19 @@ export async function listen({ address, app, stream }: ListenOptions): Promise<L
       keepAliveTimeout: 5_000,
       connectionsCheckingInterval: 5_000,
       // Where Node knows it: other offers to upgrade (curl's h2c) are passed over, and the request is served as it is.
-      ...{ shouldUpgradeCallback: (request: { headers: { upgrade?: string | undefined } }) => /^websocket$/i.test(request.headers.upgrade ?? '') },
+      ...{
+        shouldUpgradeCallback: (request: { headers: { upgrade?: string | undefined } }) =>
+          /^websocket$/i.test(request.headers.upgrade ?? ''),
+      },
     },
     (request, response) => void listener(request, response),
   );
   server.maxConnections = 4096;
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('upgrade', stream.handleUpgrade);
   server.on('clientError', (_error, socket) => {
     if (!socket.writable) return;
@@ -79,7 +69,7 @@ export async function listen({ address, app, stream }: ListenOptions): Promise<L
   await bind(server, address);
   const bound = server.address() as AddressInfo;
   const real = { host: address.host, port: bound.port };
-  return { address: real, url: `http://${listenText(real)}`, close: (ms) => close(server, stream, ms) };
+  return { address: real, url: `http://${listenText(real)}`, close: (ms) => close(server, stream, sockets, ms) };
 }
 
 function bind(server: Server, address: ListenAddress): Promise<void> {
@@ -102,24 +92,33 @@ function listenError(error: NodeJS.ErrnoException, address: ListenAddress): List
         error,
       );
     case 'EACCES':
-      return new ListenError(`cannot listen on ${where}: no right to this port. Choose one of 1024 or higher with --listen`, error);
+      return new ListenError(
+        `cannot listen on ${where}: no right to this port. Choose one of 1024 or higher with --listen`,
+        error,
+      );
     case 'EADDRNOTAVAIL':
-      return new ListenError(`cannot listen on ${where}: this machine has no such address. Choose one of its own with --listen`, error);
+      return new ListenError(
+        `cannot listen on ${where}: this machine has no such address. Choose one of its own with --listen`,
+        error,
+      );
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return new ListenError(`cannot listen on ${where}: the name is not known. Give an IP address with --listen`, error);
+      return new ListenError(
+        `cannot listen on ${where}: the name is not known. Give an IP address with --listen`,
+        error,
+      );
     default:
       return new ListenError(`cannot listen on ${where}: ${error.message}`, error);
   }
 }
 
-async function close(server: Server, stream: EventStream, ms: number): Promise<void> {
+async function close(server: Server, stream: EventStream, sockets: ReadonlySet<Socket>, ms: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   // Connections kept alive turn idle one by one, as their last answers end.
   const idle = setInterval(() => server.closeIdleConnections(), 20);
   const cut = setTimeout(() => {
-    stream.terminate();
-    server.closeAllConnections();
+    // Also those that an upgrade took out of the http server's hands.
+    for (const socket of sockets) socket.destroy();
   }, ms);
   try {
     await Promise.all([stream.close(ms), closed]);

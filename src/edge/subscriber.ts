@@ -15,7 +15,14 @@ import { withDeadline } from './deadline.ts';
 import { type EventFilter, matches, oldestSince } from './event-query.ts';
 
 /** Close codes of /v1/events besides the standard ones; docs/EVENTS.md explains them to clients. */
-export const CLOSE_CODES = { goingAway: 1001, policy: 1008, internal: 1011, tooSlow: 4008, expired: 4009, ahead: 4010 } as const;
+export const CLOSE_CODES = {
+  goingAway: 1001,
+  policy: 1008,
+  internal: 1011,
+  tooSlow: 4008,
+  expired: 4009,
+  ahead: 4010,
+} as const;
 
 export interface SubscriberLimits {
   /** Events handed to the socket and not yet written to the network. */
@@ -27,6 +34,8 @@ export interface SubscriberLimits {
   readonly pageSize: number;
   /** The event store must answer within this. */
   readonly storeMs: number;
+  /** How long a client may take to answer a close before its connection is cut. One that does not read never answers. */
+  readonly closeMs: number;
 }
 
 export interface Subscription extends EventFilter {
@@ -78,7 +87,13 @@ export class Subscriber {
       const page = await this.#page(this.#cursor, 1);
       if (this.#phase === 'closed') return;
       const lastSeq = this.#log.lastSeq;
-      this.#sendText(JSON.stringify({ type: 'hello', seq: this.#wanted.since === undefined ? this.#cursor : lastSeq, oldest: page.oldestSeq }));
+      this.#sendText(
+        JSON.stringify({
+          type: 'hello',
+          seq: this.#wanted.since === undefined ? this.#cursor : lastSeq,
+          oldest: page.oldestSeq,
+        }),
+      );
       if (this.#cursor > lastSeq) {
         this.#drop(CLOSE_CODES.ahead, `since=${this.#cursor} is ahead of the log, which ends at ${lastSeq}`);
         return;
@@ -91,6 +106,8 @@ export class Subscriber {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#roomMade?.();
+    const cut = setTimeout(() => this.#socket.terminate(), this.#limits.closeMs);
+    this.#socket.once('close', () => clearTimeout(cut));
     this.#socket.close(code, reason);
   }
 
@@ -105,7 +122,10 @@ export class Subscriber {
     this.#cursor = event.seq;
     if (!matches(this.#wanted, event)) return;
     this.#send(event);
-    if (this.#queuedEvents > this.#limits.maxQueuedEvents || this.#socket.bufferedAmount > this.#limits.maxQueuedBytes) {
+    if (
+      this.#queuedEvents > this.#limits.maxQueuedEvents ||
+      this.#socket.bufferedAmount > this.#limits.maxQueuedBytes
+    ) {
       this.#tooSlow();
     }
   }

@@ -95,14 +95,19 @@ describe('sampleCpu', () => {
   it('finds the true usage however the polls fall', () => {
     const gaps = fc.array(fc.integer({ min: 50, max: 20_000 }), { minLength: 2, maxLength: 20 });
     fc.assert(
-      fc.property(gaps, fc.integer({ min: 1, max: 16 }), fc.double({ min: 0, max: 1, noNaN: true }), (ms, vcpus, load) => {
-        let atMs = 0;
-        const readings = ms.map((gap) => {
-          atMs += gap;
-          return reading(atMs, Math.round(atMs * 1e6 * vcpus * load), { vcpus });
-        });
-        expect(feed(readings)?.percent).toBeCloseTo(load * 100, 3);
-      }),
+      fc.property(
+        gaps,
+        fc.integer({ min: 1, max: 16 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (ms, vcpus, load) => {
+          let atMs = 0;
+          const readings = ms.map((gap) => {
+            atMs += gap;
+            return reading(atMs, Math.round(atMs * 1e6 * vcpus * load), { vcpus });
+          });
+          expect(feed(readings)?.percent).toBeCloseTo(load * 100, 3);
+        },
+      ),
     );
   });
 });

@@ -209,7 +209,7 @@ export class Invariants {
   #pictureIsFresh(what: string, host: string): void {
     const { now, staleAfterMs } = this.#options;
     const pictureAtMs = this.#pictureAtMs.get(host);
-    if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs) {
+    if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs + TOLD_LATER_MS) {
       this.#violation(`${what} was told on a stale picture of ${host}`);
     }
   }

@@ -44,7 +44,11 @@ const patchGroup = createRoute({
     headers,
     body: {
       required: true,
-      content: { 'application/json': { schema: z.strictObject({ desired: z.int().min(0).max(1_000_000) }).openapi('GroupPatch') } },
+      content: {
+        'application/json': {
+          schema: z.strictObject({ desired: z.int().min(0).max(1_000_000) }).openapi('GroupPatch'),
+        },
+      },
     },
   },
   responses: {

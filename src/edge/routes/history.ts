@@ -88,5 +88,7 @@ function aheadOf(since: number, lastSeq: number): ProblemError {
 }
 
 function expired(since: number, oldestSeq: number): ProblemError {
-  return new ProblemError('expired', `events after ${since} are no longer all kept: the oldest is ${oldestSeq}`, { oldestSeq });
+  return new ProblemError('expired', `events after ${since} are no longer all kept: the oldest is ${oldestSeq}`, {
+    oldestSeq,
+  });
 }

@@ -72,7 +72,8 @@ export function addInventoryRoutes(app: OpenAPIHono, { engine }: RouteContext): 
   app.openapi(getVm, (c) => {
     const { id } = c.req.valid('param');
     const vm = engine.vms().find(({ record }) => record.id === id);
-    if (vm === undefined) throw new ProblemError('not-found', `there is no VM ${id}; ids are not reused after a removal`);
+    if (vm === undefined)
+      throw new ProblemError('not-found', `there is no VM ${id}; ids are not reused after a removal`);
     return c.json(publicVm(vm), 200);
   });
 }

@@ -17,7 +17,11 @@ const SCRAPE_MS = 10_000;
 
 export function addOperationalRoutes(
   app: OpenAPIHono,
-  { engine, metrics, version }: { readonly engine: EngineView; readonly metrics: MetricsText; readonly version: string },
+  {
+    engine,
+    metrics,
+    version,
+  }: { readonly engine: EngineView; readonly metrics: MetricsText; readonly version: string },
 ): void {
   app.get('/healthz', (c) => c.json({ status: 'ok', version }));
 

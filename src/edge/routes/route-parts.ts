@@ -49,6 +49,9 @@ export async function answered<T>(what: string, work: Promise<T>): Promise<T> {
     return await withDeadline(ANSWER_MS, what, work);
   } catch (error) {
     if (!(error instanceof DeadlineError)) throw error;
-    throw new ProblemError('timed-out', `${error.message}; what was asked for may still take effect: look before you repeat it`);
+    throw new ProblemError(
+      'timed-out',
+      `${error.message}; what was asked for may still take effect: look before you repeat it`,
+    );
   }
 }

@@ -16,7 +16,7 @@ const BODY = `<header><h1>virtscale HTTP API</h1><span class="dim" id="version">
 <a href="/v1/openapi.json">openapi.json</a><a href="/">status</a></header>
 <main id="main"><p class="dim" id="state">Reading the document…</p></main>`;
 
-const SCRIPT = String.raw`
+const SCRIPT = `
 const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

@@ -25,7 +25,7 @@ const BODY = `<header><h1>virtscale</h1><a href="/v1/docs">API</a><a href="/metr
 <h2>Events</h2><div class="card scroll"><table><tbody id="events"></tbody></table><p class="dim" id="quiet">Nothing has happened since this page was opened.</p></div>
 </main>`;
 
-const SCRIPT = String.raw`
+const SCRIPT = `
 const make = (tag, attributes = {}, ...children) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);

@@ -1,6 +1,6 @@
 // Ends every guest of an embedded host, for when nothing of it is to be left. Not the life cycle of single VMs.
 import { basename } from 'node:path';
-import { Connection, ListDomainsFlags } from '../../../libvirt/index.ts';
+import { LibvirtClient, ListDomainsFlags } from '../../../libvirt/index.ts';
 import { EmbeddedHostError } from './embedded-host-error.ts';
 import type { Layout } from './layout.ts';
 import { socketUri } from './libvirtd.ts';
@@ -14,13 +14,13 @@ const OURS = /^(qemu-|libvirtd$|tini$)/;
 /** Asks libvirtd to destroy all active domains, so that it has them on record as destroyed. Never throws. */
 export async function destroyGuests(layout: Layout, log: (line: string) => void): Promise<void> {
   try {
-    const connection = await Connection.open({ uri: socketUri(layout), connectTimeoutMs: ASK_LIMIT_MS });
+    const client = new LibvirtClient({ uri: socketUri(layout), connectTimeoutMs: ASK_LIMIT_MS });
     try {
-      const active = await connection.listDomains(ListDomainsFlags.ACTIVE, { timeoutMs: ASK_LIMIT_MS });
-      const ended = active.map((domain) => connection.destroyDomain(domain, 0, { timeoutMs: DESTROY_LIMIT_MS }));
+      const active = await client.listDomains(ListDomainsFlags.ACTIVE, { timeoutMs: ASK_LIMIT_MS });
+      const ended = active.map((domain) => client.destroyDomain(domain, 0, { timeoutMs: DESTROY_LIMIT_MS }));
       await Promise.allSettled(ended);
     } finally {
-      await connection.close();
+      await client.close();
     }
   } catch (error) {
     log(`libvirtd did not destroy the guests (${(error as Error).message}): ending their processes`);

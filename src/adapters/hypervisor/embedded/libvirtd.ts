@@ -66,15 +66,14 @@ function daemonConfig({ layout, tcpAddress }: LibvirtdSetup, hostUuid: string): 
   return `${lines.join('\n')}\n`;
 }
 
-function driverConfig({ tcpAddress = '127.0.0.1' }: LibvirtdSetup): string {
-  return [
+function driverConfig({ tcpAddress }: LibvirtdSetup): string {
+  const lines = [
     'stdio_handler = "file"', // no virtlogd needed
     'security_driver = "none"',
-    // Without these a migration between embedded hosts dials the machine's host name.
-    `migration_address = "${tcpAddress}"`,
-    `migration_host = "${tcpAddress}"`,
-    '',
-  ].join('\n');
+  ];
+  // Without these a migration between embedded hosts dials the machine's host name. libvirt refuses 127.0.0.1 here.
+  if (tcpAddress !== undefined) lines.push(`migration_address = "${tcpAddress}"`, `migration_host = "${tcpAddress}"`);
+  return `${lines.join('\n')}\n`;
 }
 
 /** Writes the configuration. True when libvirtd's differs from what was there. */

@@ -86,11 +86,7 @@ function devicesXml(spec: VmSpec, { consoleDir, diskPath, network }: DomainXmlOp
       element('target', { dev: 'vda', bus: 'virtio' }),
     ),
     network.kind === 'forward' ? undefined : interfaceXml(spec.uuid, network),
-    element(
-      'channel',
-      { type: 'unix' },
-      element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' }),
-    ),
+    element('channel', { type: 'unix' }, element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' })),
     consoleDir === undefined
       ? element('serial', { type: 'pty' }, element('target', { port: 0 }))
       : element(

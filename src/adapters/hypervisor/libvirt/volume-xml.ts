@@ -37,12 +37,7 @@ export function overlayXml(vmName: string, image: Image, capacityGiB: number | u
     element('name', {}, volumeName(vmName)),
     capacityGiB === undefined ? undefined : element('capacity', { unit: 'GiB' }, capacityGiB),
     element('target', {}, element('format', { type: 'qcow2' })),
-    element(
-      'backingStore',
-      {},
-      element('path', {}, image.path),
-      element('format', { type: image.format }),
-    ),
+    element('backingStore', {}, element('path', {}, image.path), element('format', { type: image.format })),
   ).xml;
 }
 

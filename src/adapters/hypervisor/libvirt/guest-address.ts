@@ -1,0 +1,53 @@
+// Finds the address of a guest that got one by DHCP: libvirt's leases first, then what the guest's agent says.
+// Not here: forwarded ports, which are known beforehand (the domain's metadata).
+
+import { isIPv4, isIPv6 } from 'node:net';
+import {
+  type CallOptions,
+  type Domain,
+  type DomainInterface,
+  InterfaceAddressesSource,
+  IpAddressType,
+  isLibvirtError,
+  type LibvirtClient,
+} from '../../../libvirt/index.ts';
+
+/** An agent that is connected answers in some ms; one that hangs is not waited for. */
+const AGENT_TIMEOUT_MS = 2000;
+
+/** Undefined while nobody knows: no lease yet, no agent yet, not running. */
+export async function guestAddress(
+  client: LibvirtClient,
+  domain: Domain,
+  options: CallOptions,
+): Promise<string | undefined> {
+  for (const source of [InterfaceAddressesSource.LEASE, InterfaceAddressesSource.AGENT]) {
+    const timeoutMs = source === InterfaceAddressesSource.AGENT ? AGENT_TIMEOUT_MS : options.timeoutMs;
+    try {
+      const found = reachable(await client.interfaceAddresses(domain, source, { ...options, timeoutMs }));
+      if (found !== undefined) return found;
+    } catch (error) {
+      // "Not supported", "agent not connected", "not running": this source knows nothing yet. A broken connection is told.
+      if (isLibvirtError(error)) continue;
+      if (source === InterfaceAddressesSource.AGENT && isTimeout(error)) continue;
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && 'kind' in error && error.kind === 'timed-out';
+}
+
+/** The first IPv4 address that another machine could use, else the first such IPv6 one. */
+export function reachable(interfaces: readonly DomainInterface[]): string | undefined {
+  const all = interfaces.filter(({ name }) => name !== 'lo').flatMap(({ addrs }) => addrs);
+  const v4 = all.find(
+    ({ addr, type }) => type === IpAddressType.IPV4 && isIPv4(addr) && !/^(127|169\.254)\./.test(addr),
+  );
+  const v6 = all.find(
+    ({ addr, type }) => type === IpAddressType.IPV6 && isIPv6(addr) && !/^(::1$|fe[89ab])/i.test(addr),
+  );
+  return v4?.addr ?? v6?.addr;
+}

@@ -1,0 +1,46 @@
+// The prober port over real HTTP: one GET on a connection of its own, an answer or nothing within the time.
+// Not here: how often to ask (engine).
+
+import { get } from 'node:http';
+import type { Endpoint, ReadyCheck } from '../../core/model.ts';
+import { Fault } from '../../ports/fault.ts';
+import type { Prober } from '../../ports/prober.ts';
+
+export class HttpProber implements Prober {
+  probe({ address, port }: Endpoint, check: ReadyCheck, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted) return Promise.reject(cancelled());
+    return new Promise<boolean>((resolve, reject) => {
+      // A connection that was accepted before the guest listened answers late or never: no reuse, and ended at the deadline.
+      const request = get({
+        host: address,
+        port,
+        path: check.http.path,
+        agent: false,
+        headers: { connection: 'close', 'user-agent': 'virtscale-probe' },
+      });
+      const end = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        // Late errors of a request nobody waits for.
+        request.on('error', () => undefined);
+        request.destroy();
+      };
+      const answer = (ready: boolean): void => {
+        end();
+        resolve(ready);
+      };
+      const onAbort = (): void => {
+        end();
+        reject(cancelled());
+      };
+      const timer = setTimeout(answer, timeoutMs, false);
+      signal.addEventListener('abort', onAbort, { once: true });
+      request.once('response', ({ statusCode = 0 }) => answer(statusCode >= 200 && statusCode <= 399));
+      request.once('error', () => answer(false));
+    });
+  }
+}
+
+function cancelled(): Fault {
+  return new Fault('aborted', 'the probe was cancelled');
+}

@@ -1,0 +1,176 @@
+// virtscale.yaml, the command line and the environment to the daemon's configuration, or everything that is wrong with them.
+// Not here: reading the file, and acting upon any of it.
+
+import { dirname, join, resolve } from 'node:path';
+import {
+  BUILT_IMAGE,
+  type DaemonConfig,
+  DEFAULT_EVENTS_KEEP,
+  DEFAULT_FLAVORS,
+  DEFAULT_HOST,
+  DEFAULT_POLL_MS,
+  EMBEDDED_FORWARD_PREFIX,
+  type HostConfig,
+  type ImageConfig,
+} from './daemon-config.ts';
+import { daemonSchema, type RawDaemon } from './daemon-schema.ts';
+import type { FileProblem } from './file-problem.ts';
+import { DEFAULT_LISTEN, isLoopback, type ListenAddress, readListen } from './listen.ts';
+import { checkYaml } from './schemas.ts';
+import { cappedProblems, readYaml, type YamlText } from './yaml-text.ts';
+
+export const MAX_CONFIG_BYTES = 1024 * 1024;
+
+export interface DaemonSources {
+  /** The file and what is in it; absent when there is none: then the embedded host is all there is. */
+  readonly file?: { readonly path: string; readonly text: string };
+  /** The command line. */
+  readonly flags?: { readonly listen?: string; readonly stateDir?: string; readonly policies?: string };
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly homeDir: string;
+  readonly cwd: string;
+}
+
+export type DaemonResult =
+  | { readonly ok: true; readonly config: DaemonConfig }
+  | { readonly ok: false; readonly problems: readonly FileProblem[] };
+
+/**
+ * The command line comes before the environment, that before the file, and that before the defaults. Paths in the file are
+ * relative to its folder, others to `cwd`.
+ */
+export function parseDaemonConfig(sources: DaemonSources): DaemonResult {
+  const { file } = sources;
+  if (file === undefined) return assemble({}, sources, undefined);
+  const read = readYaml(file.text, file.path, MAX_CONFIG_BYTES);
+  if (!read.ok) return { ok: false, problems: read.problems };
+  const { yaml } = read;
+  // A file of comments alone is a file without settings.
+  if (yaml.value === null) return assemble({}, sources, yaml);
+  const { value, problems } = checkYaml(daemonSchema, yaml);
+  const all = [...problems, ...repeatedNames(yaml)];
+  if (value !== undefined && all.length === 0) return assemble(value, sources, yaml);
+  const raw = yaml.value as { readonly listen?: unknown; readonly allowRemote?: unknown };
+  const listen = listenOf({ listen: raw.listen, allowRemote: raw.allowRemote === true }, sources, yaml);
+  return { ok: false, problems: cappedProblems(listen.ok ? all : [...all, listen.problem]) };
+}
+
+function assemble(raw: RawDaemon, sources: DaemonSources, yaml: YamlText | undefined): DaemonResult {
+  const { file, flags = {}, cwd } = sources;
+  const base = file === undefined ? cwd : resolve(cwd, dirname(file.path));
+  const hosts = raw.hosts?.map((host) => hostOf(host, base)) ?? [DEFAULT_HOST];
+  const listen = listenOf(raw, sources, yaml);
+  if (!listen.ok) return { ok: false, problems: [listen.problem] };
+  return {
+    ok: true,
+    config: {
+      ...(file !== undefined && { file: resolve(cwd, file.path) }),
+      listen: listen.value,
+      stateDir: pathOf(flags.stateDir, raw.stateDir, base, sources.cwd) ?? defaultStateDir(sources),
+      policiesDir: pathOf(flags.policies, raw.policies, base, sources.cwd) ?? join(base, 'policies'),
+      pollMs: raw.poll ?? DEFAULT_POLL_MS,
+      hosts,
+      images: imagesOf(raw, hosts, base),
+      flavors: raw.flavors ?? DEFAULT_FLAVORS,
+      log: { level: raw.log?.level ?? 'info' },
+      events: { keep: raw.events?.keep ?? DEFAULT_EVENTS_KEEP },
+    },
+  };
+}
+
+/** `$XDG_STATE_HOME/virtscale`, or `~/.local/state/virtscale` (XDG says to ignore a relative one). */
+function defaultStateDir({ env, homeDir }: DaemonSources): string {
+  const xdg = env['XDG_STATE_HOME'];
+  return join(xdg?.startsWith('/') ? xdg : join(homeDir, '.local', 'state'), 'virtscale');
+}
+
+function pathOf(flag: string | undefined, setting: string | undefined, base: string, cwd: string): string | undefined {
+  if (flag !== undefined && flag !== '') return resolve(cwd, flag);
+  return setting === undefined ? undefined : resolve(base, setting);
+}
+
+function listenOf(
+  raw: Pick<RawDaemon, 'listen' | 'allowRemote'>,
+  { flags, env, file }: DaemonSources,
+  yaml: YamlText | undefined,
+): { readonly ok: true; readonly value: ListenAddress } | { readonly ok: false; readonly problem: FileProblem } {
+  const elsewhere =
+    (name: string) =>
+    (reason: string): FileProblem => ({ file: name, line: 0, column: 0, path: '', reason });
+  const inFile = (reason: string): FileProblem =>
+    yaml?.problem(['listen'], reason) ?? elsewhere(file?.path ?? 'listen')(reason);
+  const given = [
+    { value: flags?.listen, problem: elsewhere('--listen') },
+    { value: env['VIRTSCALE_LISTEN'] || undefined, problem: elsewhere('VIRTSCALE_LISTEN') },
+    { value: raw.listen ?? undefined, problem: inFile },
+  ].find(({ value }) => value !== undefined);
+  if (given === undefined) return { ok: true, value: DEFAULT_LISTEN };
+  const address = readListen(given.value);
+  if (!address.ok) return { ok: false, problem: given.problem(address.reason) };
+  if (!isLoopback(address.value) && raw.allowRemote !== true) {
+    const reason =
+      `${address.value.host} can be reached from other machines, and there are no passwords yet: whoever reaches it controls every VM. ` +
+      'Listen on 127.0.0.1 and reach it through ssh -L, or set allowRemote: true in virtscale.yaml on a network you trust';
+    return { ok: false, problem: given.problem(reason) };
+  }
+  return { ok: true, value: address.value };
+}
+
+type RawHost = NonNullable<RawDaemon['hosts']>[number];
+
+function hostOf(raw: RawHost, base: string): HostConfig {
+  const { name, uri, pool, network } = raw;
+  if (uri === undefined) {
+    const forwardPrefix = network?.kind === 'forward' ? network.prefix : EMBEDDED_FORWARD_PREFIX;
+    return { kind: 'embedded', name, forwardPrefix };
+  }
+  return {
+    kind: 'libvirt',
+    name,
+    uri,
+    pool: { name: pool?.name ?? 'default', ...(pool?.path !== undefined && { path: resolve(base, pool.path) }) },
+    network: network ?? { kind: 'network', name: 'default' },
+  };
+}
+
+/** The listed images, and beside an embedded host the one that is built, unless a listed one has its name. */
+function imagesOf(raw: RawDaemon, hosts: readonly HostConfig[], base: string): readonly ImageConfig[] {
+  const listed = (raw.images ?? []).map(
+    ({ name, path, format = 'qcow2', kernel, initrd, args = '' }): ImageConfig => ({
+      kind: 'file',
+      image: {
+        name,
+        path: resolve(base, path),
+        format,
+        ...(kernel !== undefined &&
+          initrd !== undefined && { direct: { kernel: resolve(base, kernel), initrd: resolve(base, initrd), args } }),
+      },
+    }),
+  );
+  const builds = hosts.some(({ kind }) => kind === 'embedded') && !raw.images?.some(({ name }) => name === BUILT_IMAGE);
+  return builds ? [{ kind: 'built', name: BUILT_IMAGE }, ...listed] : listed;
+}
+
+/** Names that stand for two things, and hosts there can be only one of; looked for even when other parts are wrong. */
+function repeatedNames(yaml: YamlText): readonly FileProblem[] {
+  const raw = yaml.value as Readonly<Record<string, unknown>>;
+  const problems: FileProblem[] = [];
+  const repeats = (list: string, key: string, reason: (value: unknown) => string) => {
+    const items = Array.isArray(raw[list]) ? (raw[list] as readonly unknown[]) : [];
+    const values = items.map((item) => (item as Readonly<Record<string, unknown>> | null)?.[key]);
+    for (const [index, value] of values.entries()) {
+      if (value === undefined || value === false || values.indexOf(value) === index) continue;
+      problems.push(yaml.problem([list, index, key], reason(value)));
+    }
+  };
+  for (const list of ['hosts', 'images', 'flavors']) {
+    repeats(list, 'name', (value) => `there is another one named ${String(value).slice(0, 100)}`);
+  }
+  repeats(
+    'hosts',
+    'uri',
+    (value) => `${String(value).slice(0, 100)} is in the list already: its VMs would be counted twice`,
+  );
+  repeats('hosts', 'embedded', () => 'there can be only one embedded host');
+  return problems;
+}

@@ -1,0 +1,14 @@
+// An end of a command that is told to the user in one line: what, where, what to do. Anything else that is thrown is a bug.
+
+/** 2: what was given is wrong. 1: it was right and did not work. */
+export type ExitStatus = 1 | 2;
+
+export class CommandFailure extends Error {
+  readonly exitStatus: ExitStatus;
+
+  constructor(exitStatus: ExitStatus, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'CommandFailure';
+    this.exitStatus = exitStatus;
+  }
+}

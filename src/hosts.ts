@@ -1,0 +1,134 @@
+// From the configuration's hosts to hypervisors, and from its images to the catalog that policies are checked against.
+// Composition only: an embedded host comes up, and its guest image is built, when its hypervisor is first used.
+
+import { join } from 'node:path';
+import {
+  type EmbeddedHost,
+  EmbeddedHostError,
+  startEmbeddedHost,
+} from './adapters/hypervisor/embedded/embedded-host.ts';
+import { ensureGuestImage, type GuestImage } from './adapters/hypervisor/embedded/guest-image.ts';
+import { LazyHypervisor } from './adapters/hypervisor/lazy-hypervisor.ts';
+import type { GuestNetwork } from './adapters/hypervisor/libvirt/domain-xml.ts';
+import { LibvirtHypervisor } from './adapters/hypervisor/libvirt/libvirt-hypervisor.ts';
+import type { DaemonConfig, HostConfig } from './config/daemon-config.ts';
+import type { PolicyCatalog } from './config/policy-file.ts';
+import type { Image } from './core/model.ts';
+import type { Log } from './engine/log.ts';
+import type { Clock } from './ports/clock.ts';
+import { Fault } from './ports/fault.ts';
+import type { Hypervisor } from './ports/hypervisor.ts';
+
+export interface ConfiguredHost {
+  readonly hypervisor: Hypervisor;
+  readonly uri: string;
+}
+
+const EMBEDDED_POOL = 'virtscale';
+/** Where a forwarded guest answers on its own address; ports below 1024 would need root. */
+const FORWARDED_PORT = 8080;
+
+export class Hosts {
+  readonly all: readonly ConfiguredHost[];
+  readonly #config: DaemonConfig;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #embedded: EmbeddedHost[] = [];
+  readonly #built = new Map<string, Image>();
+  readonly #onCatalog: () => void;
+  readonly #stop = new AbortController();
+  readonly #settled = Promise.withResolvers<void>();
+
+  /** `onCatalog` is called when an image has been built that was not there before. */
+  constructor(config: DaemonConfig, clock: Clock, log: Log, onCatalog: () => void) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#onCatalog = onCatalog;
+    this.all = config.hosts.map((host) => this.#make(host));
+    if (!config.hosts.some((host) => host.kind === 'embedded')) this.#settled.resolve();
+  }
+
+  /** Resolves when an embedded host, and so the images built for it, has come up or failed to for the first time. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
+  }
+
+  /** What policies may name now. */
+  get catalog(): PolicyCatalog {
+    const files = this.#config.images.flatMap((image) => (image.kind === 'file' ? [image.image] : []));
+    return { images: [...files, ...this.#built.values()], flavors: this.#config.flavors };
+  }
+
+  /** Lets go of connections and of embedded hosts; those run on with their VMs and are found again at the next start. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled(this.all.map(({ hypervisor }) => hypervisor.close()));
+    for (const host of this.#embedded) host.release();
+  }
+
+  #make(host: HostConfig): ConfiguredHost {
+    if (host.kind === 'embedded') {
+      return { hypervisor: new LazyHypervisor(host.name, () => this.#bringUp(host)), uri: 'embedded' };
+    }
+    const { name, uri, pool } = host;
+    const network: GuestNetwork = host.network.kind === 'forward' ? forward(host.network.prefix) : host.network;
+    const accel = { kind: 'qemu', reason: 'not probed' } as const;
+    return { hypervisor: new LibvirtHypervisor({ host: name, uri, clock: this.#clock, pool, network, accel }), uri };
+  }
+
+  async #bringUp({ name, forwardPrefix }: Extract<HostConfig, { kind: 'embedded' }>): Promise<Hypervisor> {
+    const say = (line: string) => this.#log.info({ host: name }, line);
+    try {
+      const host = await startEmbeddedHost({
+        stateDir: join(this.#config.stateDir, name),
+        name,
+        log: say,
+        signal: this.#stop.signal,
+      });
+      this.#embedded.push(host);
+      const { accel, accelReason: reason, libvirtVersion, qemuVersion, reused, pid } = host;
+      this.#log.info(
+        { host: name, accel, libvirt: libvirtVersion, qemu: qemuVersion, pid, reused },
+        `embedded host ${reused ? 'found again' : 'started'}; ${accel === 'kvm' ? 'KVM' : 'emulation'}: ${reason}`,
+      );
+      await this.#buildImages(join(host.dir, 'image'), say);
+      return new LibvirtHypervisor({
+        host: name,
+        uri: host.uri,
+        clock: this.#clock,
+        pool: { name: EMBEDDED_POOL, path: host.poolDir },
+        network: forward(forwardPrefix),
+        accel: { kind: accel, reason },
+      });
+    } catch (error) {
+      if (!(error instanceof EmbeddedHostError)) throw error;
+      this.#log.error({ host: name, err: error }, error.message);
+      throw new Fault('unreachable', error.message, { cause: error });
+    } finally {
+      this.#settled.resolve();
+    }
+  }
+
+  async #buildImages(dir: string, log: (line: string) => void): Promise<void> {
+    const wanted = this.#config.images.filter((image) => image.kind === 'built' && !this.#built.has(image.name));
+    for (const { name } of wanted as readonly { readonly name: string }[]) {
+      const built = await ensureGuestImage({ dir, log, signal: this.#stop.signal });
+      this.#built.set(name, imageOf(name, built));
+      this.#onCatalog();
+    }
+  }
+}
+
+function forward(addressPrefix: string): GuestNetwork {
+  return { kind: 'forward', addressPrefix, port: FORWARDED_PORT };
+}
+
+function imageOf(name: string, { dir, disk, kernel, initrd, kernelArgs, userNetworkArgs }: GuestImage): Image {
+  return {
+    name,
+    path: join(dir, disk),
+    format: 'qcow2',
+    direct: { kernel: join(dir, kernel), initrd: join(dir, initrd), args: `${kernelArgs} ${userNetworkArgs}` },
+  };
+}

@@ -1,0 +1,93 @@
+// The demo as a user runs it, in its short form: a real daemon, real VMs, a real client.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { OUTPUT_FILES } from '../../demo/output-folder.ts';
+import type { Summary } from '../../demo/summary.ts';
+
+const run = promisify(execFile);
+const DEMO = join(import.meta.dirname, '../../demo/main.ts');
+const LIMIT_MS = 90_000;
+
+/** Command lines of processes that a demo could have left behind, by pid. */
+async function demoProcesses(): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (/qemu-system|libvirtd|cli\.ts\0serve/.test(line)) found.set(pid, line.replaceAll('\0', ' ').trim());
+  }
+  return found;
+}
+
+describe('npm run demo -- --fast', () => {
+  let out: string;
+  let before: ReadonlyMap<string, string>;
+  let screen: string;
+  let tookMs: number;
+  let summary: Summary;
+
+  beforeAll(async () => {
+    out = await mkdtemp(join(tmpdir(), 'virtscale-demo-test-'));
+    before = await demoProcesses();
+    const startedMs = performance.now();
+    const { stdout } = await run(process.execPath, [DEMO, '--fast', '--out', out], { timeout: 2 * LIMIT_MS });
+    tookMs = performance.now() - startedMs;
+    screen = stdout;
+    summary = JSON.parse(await readFile(join(out, 'summary.json'), 'utf8'));
+  }, 2 * LIMIT_MS);
+
+  afterAll(async () => {
+    await rm(out, { recursive: true, force: true });
+  });
+
+  it('really happens, and says so', () => {
+    expect(summary.ok).toBe(true);
+    expect(summary.requests.failed).toBe(0);
+    expect(summary.events.gaps).toBe(0);
+    expect(screen).toContain('no request failed');
+  });
+
+  it('is over in time', () => {
+    expect(tookMs).toBeLessThan(LIMIT_MS);
+  });
+
+  it('decides some seconds after the threshold was crossed, then launches, then removes', () => {
+    const { scaleOut, scaleIn } = summary;
+    expect(scaleOut.decideMs).toBeGreaterThanOrEqual(3000);
+    expect(scaleOut.decideMs).toBeLessThan(4500);
+    const moments = [
+      scaleOut.crossedAt,
+      scaleOut.decidedAt,
+      scaleOut.launchingAt,
+      scaleOut.launchedAt,
+      scaleIn.decidedAt,
+      scaleIn.removedAt,
+    ];
+    expect(moments).not.toContain(null);
+    expect(moments).toEqual([...moments].sort());
+  });
+
+  it('shows that two VMs answer sooner than one', () => {
+    const { overloaded, scaledOut } = summary.responseMs;
+    expect(scaledOut.p50).toBeLessThan(overloaded.p50 ?? 0);
+  });
+
+  it('leaves its files', async () => {
+    for (const name of OUTPUT_FILES) expect((await stat(join(out, name))).size, name).toBeGreaterThan(100);
+    const csv = (await readFile(join(out, 'client.csv'), 'utf8')).trimEnd().split('\n');
+    expect(csv).toHaveLength(summary.requests.total + 1);
+    const events = (await readFile(join(out, 'events.ndjson'), 'utf8')).trimEnd().split('\n');
+    expect(events.map((line) => JSON.parse(line).seq)).toEqual(events.map((_, i) => i + 1));
+    const log = (await readFile(join(out, 'autoscaler.ndjson'), 'utf8')).trimEnd().split('\n');
+    for (const line of log) expect(() => JSON.parse(line)).not.toThrow();
+  });
+
+  it('leaves no process', async () => {
+    const left = [...(await demoProcesses())].filter(([pid]) => !before.has(pid)).map(([, line]) => line);
+    expect(left).toEqual([]);
+  });
+});
