@@ -16,7 +16,9 @@ export async function startHostWithDomains(stateDir: string, count: number): Pro
     const names = Array.from({ length: count }, (_, i) => `tiny-${i + 1}`).values();
     const work = async () => {
       for (const name of names) {
-        await libvirt.createDomainXml(tinyDomain(name, host.accel), DomainCreateFlags.START_PAUSED, { timeoutMs: CREATE_TIMEOUT_MS });
+        await libvirt.createDomainXml(tinyDomain(name, host.accel), DomainCreateFlags.START_PAUSED, {
+          timeoutMs: CREATE_TIMEOUT_MS,
+        });
       }
     };
     await Promise.all(Array.from({ length: AT_A_TIME }, work));

@@ -42,7 +42,7 @@ export async function liveBench(rounds: number, imageDir: string): Promise<reado
   } finally {
     await bench.close();
     await daemon.stop();
-    await stopEmbeddedHost(files.stateDir);
+    await stopEmbeddedHost(files.hostDir);
     await rm(files.folder, { recursive: true, force: true });
   }
 }

@@ -11,11 +11,15 @@ export interface DemoFiles {
   readonly config: string;
   readonly policies: string;
   readonly stateDir: string;
+  /** The embedded host's part of it. */
+  readonly hostDir: string;
 }
+
+const HOST = 'local';
 
 const CONFIG = `# An embedded host: a libvirtd and its QEMUs that belong to virtscale alone.
 hosts:
-  - { name: local, embedded: true }
+  - { name: ${HOST}, embedded: true }
 `;
 
 export function policyText(pace: Pace): string {
@@ -44,6 +48,7 @@ export async function writeDemoFiles(group: string, policy: string, config = CON
     config: join(folder, 'virtscale.yaml'),
     policies: join(folder, 'policies'),
     stateDir: join(folder, 's'),
+    hostDir: join(folder, 's', HOST),
   };
   await mkdir(files.policies);
   await writeFile(files.config, config);

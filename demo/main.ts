@@ -42,7 +42,14 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   const limit = AbortSignal.timeout(pace.limitMs);
   const storySignal = AbortSignal.any([signal, limit, broken.signal]);
   const base = `http://127.0.0.1:${options.port}`;
-  const story = new Story({ base, api: new DaemonApi(base), pace, outputFolder: options.out, signal: storySignal });
+  const story = new Story({
+    base,
+    api: new DaemonApi(base),
+    pace,
+    outputFolder: options.out,
+    hostDir: files.hostDir,
+    signal: storySignal,
+  });
   let daemon: DaemonProcess | undefined;
   let failure: unknown;
   let keep = false;
@@ -72,7 +79,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
 async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles): Promise<void> {
   const inTime = await daemon?.stop();
   if (inTime === false) console.error('the daemon did not end after SIGTERM and was killed');
-  await stopEmbeddedHost(files.stateDir);
+  await stopEmbeddedHost(files.hostDir);
   await rm(files.folder, { recursive: true, force: true });
 }
 
@@ -117,7 +124,7 @@ Everything keeps running (--keep). To look around:
   ${base}/metrics               for Prometheus
   node src/cli.ts status --url ${base}
 To stop:
-  kill ${daemon.pid} && node demo/stop.ts ${files.stateDir} && rm -r ${files.folder}`;
+  kill ${daemon.pid} && node demo/stop.ts ${files.hostDir} && rm -r ${files.folder}`;
 }
 
 function readOptions(): DemoOptions | undefined {

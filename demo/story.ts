@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { findLayout } from '../src/adapters/hypervisor/embedded/layout.ts';
+import { socketUri } from '../src/adapters/hypervisor/embedded/libvirtd.ts';
 import type { EventType } from '../src/core/events.ts';
 import type { PublicHost } from '../src/edge/schemas.ts';
 import { LibvirtClient } from '../src/libvirt/index.ts';
@@ -37,6 +39,8 @@ export interface StoryOptions {
   readonly api: DaemonApi;
   readonly pace: Pace;
   readonly outputFolder: string;
+  /** Of the embedded host, to ask its libvirt itself. */
+  readonly hostDir: string;
   readonly signal: AbortSignal;
 }
 
@@ -182,10 +186,12 @@ export class Story {
     return `${removed.vm.name} was drained and removed`;
   }
 
+  /** Past the daemon: it might be mistaken. */
   async #askLibvirt(): Promise<string> {
     const removed = this.journal.events.find((event) => event.type === 'vm.removed');
-    if (removed === undefined || this.host === undefined) throw new Error('there is nothing to ask libvirt about');
-    const libvirt = new LibvirtClient({ uri: this.host.uri });
+    const layout = await findLayout(this.#options.hostDir, process.getuid?.() === 0);
+    if (removed === undefined || layout === undefined) throw new Error('there is nothing to ask libvirt about');
+    const libvirt = new LibvirtClient({ uri: socketUri(layout) });
     try {
       const domains = await libvirt.listDomains();
       this.stillThere = domains.some((domain) => domain.uuid === removed.vm.uuid);

@@ -37,7 +37,7 @@ export class Hosts {
   readonly #built = new Map<string, Image>();
   readonly #onCatalog: () => void;
   readonly #stop = new AbortController();
-  readonly #settled = Promise.withResolvers<void>();
+  readonly #lazy: LazyHypervisor[] = [];
 
   /** `onCatalog` is called when an image has been built that was not there before. */
   constructor(config: DaemonConfig, clock: Clock, log: Log, onCatalog: () => void) {
@@ -46,12 +46,14 @@ export class Hosts {
     this.#log = log;
     this.#onCatalog = onCatalog;
     this.all = config.hosts.map((host) => this.#make(host));
-    if (!config.hosts.some((host) => host.kind === 'embedded')) this.#settled.resolve();
   }
 
-  /** Resolves when an embedded host, and so the images built for it, has come up or failed to for the first time. */
-  get settled(): Promise<void> {
-    return this.#settled.promise;
+  /**
+   * Begins to bring embedded hosts up. Resolves when each has come up, its images built, or has failed to for the first time;
+   * after that the engine's polls go on trying.
+   */
+  async prepare(): Promise<void> {
+    await Promise.allSettled(this.#lazy.map((hypervisor) => hypervisor.info(this.#stop.signal)));
   }
 
   /** What policies may name now. */
@@ -69,7 +71,9 @@ export class Hosts {
 
   #make(host: HostConfig): ConfiguredHost {
     if (host.kind === 'embedded') {
-      return { hypervisor: new LazyHypervisor(host.name, () => this.#bringUp(host)), uri: 'embedded' };
+      const hypervisor = new LazyHypervisor(host.name, () => this.#bringUp(host));
+      this.#lazy.push(hypervisor);
+      return { hypervisor, uri: 'embedded' };
     }
     const { name, uri, pool } = host;
     const network: GuestNetwork = host.network.kind === 'forward' ? forward(host.network.prefix) : host.network;
@@ -105,8 +109,6 @@ export class Hosts {
       if (!(error instanceof EmbeddedHostError)) throw error;
       this.#log.error({ host: name, err: error }, error.message);
       throw new Fault('unreachable', error.message, { cause: error });
-    } finally {
-      this.#settled.resolve();
     }
   }
 

@@ -82,12 +82,12 @@ export async function serve(options: ServeOptions): Promise<void> {
     `virtscale listens on ${listening.url}`,
   );
 
-  await engine.start();
   const folder = new PolicyFolder(config.policiesDir, () => hosts.catalog, engine, log);
   const onHangup = () => void folder.reload();
   process.on('SIGHUP', onHangup);
-  await Promise.race([hosts.settled, ended.promise]);
+  await Promise.race([hosts.prepare(), ended.promise]);
   policies = folder;
+  await engine.start();
   await folder.open();
 
   const reason = await ended.promise;

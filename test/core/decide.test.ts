@@ -175,9 +175,10 @@ describe('rules', () => {
     const { vms, memory } = busy(15, 15);
     const { decision } = turn(vms, memory, policyOf({ rules }));
     expect(decision.verdicts.map(({ verdict }) => verdict)).toEqual(['counting', 'would-flap']);
-    const only = policyOf({ rules: [outRule({ thresholdPercent: 14, forMs: 3_600_000 }), inRule()] });
-    const three = busy(15, 15, 15);
-    expect(turn(three.vms, three.memory, only).decision).toMatchObject({ desired: 3, actions: [] });
+    const one = busy(15);
+    const alone = turn(one.vms, one.memory, policyOf({ rules })).decision;
+    expect(alone).toMatchObject({ desired: 1, cause: 'none', limits: [] });
+    expect(alone.text).toContain('Nothing is removed while rule hot is beyond its threshold.');
   });
 
   it('remember since when, by name, and forget rules and VMs that are no more', () => {

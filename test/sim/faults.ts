@@ -12,7 +12,8 @@ import { GROUP_IMAGE_PATH, type World } from './world.ts';
 
 /** What faults may do to the daemon and its state; the simulation carries it out. */
 export interface DaemonControl {
-  killAfterPoints(points: number): void;
+  /** At the `times`-th time from now that it comes there. */
+  killAt(where: string, times: number): void;
   kill(where: string): void;
   restart(): string | undefined;
   storeFull(untilMs: number): void;
@@ -22,19 +23,27 @@ export interface DaemonControl {
   nextVmName(): string;
 }
 
-const CALLS: readonly [HypervisorCall, ...HypervisorCall[]] = [
-  'info',
-  'observe',
+/** What the daemon dies before or after. */
+const DEADLY = [
+  'commit',
   'createDisk',
   'define',
   'start',
-  'endpoint',
   'shutdown',
   'destroy',
   'undefine',
   'deleteDisk',
-  'listDisks',
-];
+] as const satisfies readonly ('commit' | HypervisorCall)[];
+const LOOKS = ['info', 'observe', 'endpoint', 'listDisks'] as const satisfies readonly HypervisorCall[];
+const ACTS = [
+  'createDisk',
+  'define',
+  'start',
+  'shutdown',
+  'destroy',
+  'undefine',
+  'deleteDisk',
+] as const satisfies readonly HypervisorCall[];
 const KINDS: readonly [FaultKind, ...FaultKind[]] = ['unreachable', 'timed-out', 'busy', 'conflict', 'refused'];
 
 const EFFECTS: readonly ['before', ...('before' | 'after' | 'half')[]] = ['before', 'after', 'half'];
@@ -97,7 +106,7 @@ export class Faults {
       'host-hang': () => this.#trouble('hang', 90, { effect: random.pick(HANGS) }),
       'call-fails': () =>
         this.#trouble('fail-call', 120, {
-          call: random.pick(CALLS),
+          call: random.chance(0.25) ? random.pick(LOOKS) : random.pick(ACTS),
           fault: random.pick(KINDS),
           effect: random.pick(EFFECTS),
           times: random.int(1, 4),
@@ -135,9 +144,11 @@ export class Faults {
         return `for ${seconds} s`;
       },
       'daemon-killed-at-call': () => {
-        const points = random.int(1, 12);
-        daemon.killAfterPoints(points);
-        return `at the ${points}th point from now`;
+        const what = random.pick(DEADLY);
+        const where = `${random.pick(['before', 'after'])} ${what}`;
+        const times = what === 'commit' ? random.int(1, 8) : random.int(1, 2);
+        daemon.killAt(where, times);
+        return `${where}, the ${times}. time from now`;
       },
       'daemon-killed-at-time': () => {
         const inMs = random.next() * 1000;

@@ -6,7 +6,7 @@ import type { Clock } from '../../src/ports/clock.ts';
 export class Life {
   #dead = false;
   #retired = false;
-  #pointsLeft = Number.POSITIVE_INFINITY;
+  #dieAt: { readonly where: string; timesLeft: number } | undefined;
   readonly #onDeath: (where: string) => void;
 
   constructor(onDeath: (where: string) => void) {
@@ -26,9 +26,14 @@ export class Life {
     return this.#retired && !this.#dead;
   }
 
-  /** It will die at the `points`-th point from now: just before or just after a call or a commit. */
-  dieAfter(points: number): void {
-    this.#pointsLeft = points;
+  /** It will die when it comes to this point for the `times`-th time from now. */
+  dieAt(where: string, times: number): void {
+    this.#dieAt = { where, timesLeft: times };
+  }
+
+  /** It shall not die at a point after all. */
+  spare(): void {
+    this.#dieAt = undefined;
   }
 
   kill(where: string): void {
@@ -50,9 +55,9 @@ export class Life {
 
   /** A point at which the daemon may die. */
   async point(where: string): Promise<void> {
-    if (!this.#dead) {
-      this.#pointsLeft -= 1;
-      if (this.#pointsLeft <= 0) this.kill(where);
+    if (this.#dieAt?.where === where) {
+      this.#dieAt.timesLeft -= 1;
+      if (this.#dieAt.timesLeft <= 0) this.kill(where);
     }
     if (this.#dead) await never();
   }

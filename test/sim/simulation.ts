@@ -131,7 +131,7 @@ class Simulation implements DaemonControl {
     this.#faultsOver = true;
     this.#faults.end();
     this.#storeFullUntilMs = 0;
-    this.#daemon?.life.dieAfter(Number.POSITIVE_INFINITY);
+    this.#daemon?.life.spare();
     this.#world.calmDown();
     this.#trace.line('the faults have ended');
     let sinceMs: number | undefined;
@@ -239,8 +239,8 @@ class Simulation implements DaemonControl {
 
   // --- what faults may do to it ------------------------------------------------------------------------------------
 
-  killAfterPoints(points: number): void {
-    this.#daemon?.life.dieAfter(points);
+  killAt(where: string, times: number): void {
+    this.#daemon?.life.dieAt(where, times);
   }
 
   kill(where: string): void {

@@ -55,7 +55,11 @@ export class ApiClient {
     try {
       return { status, body: JSON.parse(text) };
     } catch (error) {
-      throw new CommandFailure(1, `${url} did not answer with JSON (status ${status}): is that a virtscale daemon?`, error);
+      throw new CommandFailure(
+        1,
+        `${url} did not answer with JSON (status ${status}): is that a virtscale daemon?`,
+        error,
+      );
     }
   }
 
@@ -71,7 +75,10 @@ export class ApiClient {
     if (parsed.success) return parsed.data;
     const issue = parsed.error.issues[0];
     const where = issue === undefined ? '' : ` (${issue.path.join('.')}: ${issue.message})`;
-    throw new CommandFailure(1, `${url} answered something this command does not know${where}: are both of the same version?`);
+    throw new CommandFailure(
+      1,
+      `${url} answered something this command does not know${where}: are both of the same version?`,
+    );
   }
 }
 
@@ -86,10 +93,19 @@ export function unreachable(url: URL, timeoutMs: number, error: unknown): Comman
   if (error instanceof CommandFailure) return error;
   const advice = 'Start one with "virtscale serve", or name another with --url or VIRTSCALE_URL';
   if (error instanceof Error && error.name === 'TimeoutError') {
-    return new CommandFailure(1, `the daemon at ${url.origin} did not answer within ${timeoutMs / 1000} s; look at its log`, error);
+    return new CommandFailure(
+      1,
+      `the daemon at ${url.origin} did not answer within ${timeoutMs / 1000} s; look at its log`,
+      error,
+    );
   }
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = cause instanceof Error ? ('code' in cause && cause.code === 'ECONNREFUSED' ? 'connection refused' : cause.message) : String(cause);
+  const why =
+    cause instanceof Error
+      ? 'code' in cause && cause.code === 'ECONNREFUSED'
+        ? 'connection refused'
+        : cause.message
+      : String(cause);
   return new CommandFailure(1, `no daemon at ${url.origin} (${why}). ${advice}`, error);
 }
 
@@ -99,7 +115,8 @@ async function boundedText(response: Response): Promise<string> {
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.byteLength;
-    if (bytes > MAX_ANSWER_BYTES) throw new CommandFailure(1, `${response.url} answered with more than ${MAX_ANSWER_BYTES} bytes`);
+    if (bytes > MAX_ANSWER_BYTES)
+      throw new CommandFailure(1, `${response.url} answered with more than ${MAX_ANSWER_BYTES} bytes`);
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

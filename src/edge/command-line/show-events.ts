@@ -1,6 +1,9 @@
 // Past events and, with --follow, those to come: over the WebSocket, resumed where it broke off.
 
+import type { z } from '@hono/zod-openapi';
 import { WebSocket } from 'ws';
+import type { LoggedEvent } from '../../core/events.ts';
+import { eventText, isEventType } from '../event-text.ts';
 import { eventSchema, eventsSchema, type PublicEvent } from '../schemas.ts';
 import type { ApiClient } from './api-client.ts';
 import { unreachable } from './api-client.ts';
@@ -32,19 +35,16 @@ export async function showEvents(context: ShowContext, options: EventsOptions, s
 
 /** Prints what is in the log now and returns how far that was. */
 async function showPast({ api, terminal, json }: ShowContext, { since, group, types }: EventsOptions): Promise<number> {
-  let from = since;
-  if (from === undefined) {
-    const { lastSeq, oldestSeq } = await api.get('/v1/events', eventsSchema, { limit: 1 });
-    from = Math.max(lastSeq - RECENT, oldestSeq - 1, 0);
-  }
-  for (let end: number | undefined; end === undefined || from < end; ) {
-    const page = await api.get('/v1/events', eventsSchema, { since: from, group, types, limit: PAGE });
-    // Pages until where the log ended at first; what comes later is for --follow.
-    end ??= page.lastSeq;
+  const first = await api.get('/v1/events', eventsSchema, { limit: 1 });
+  let from = since ?? Math.max(first.lastSeq - RECENT, first.oldestSeq - 1, 0);
+  // Where the log ended when asked; what comes later is for --follow.
+  do {
+    const query = { since: from, group, types, limit: PAGE };
+    const page: z.infer<typeof eventsSchema> = await api.get('/v1/events', eventsSchema, query);
     for (const event of page.events) printEvent(terminal, event, json);
     if (page.nextSince <= from) break;
     from = page.nextSince;
-  }
+  } while (from < first.lastSeq);
   return from;
 }
 
@@ -62,7 +62,10 @@ async function follow(context: ShowContext, options: EventsOptions, upTo: number
     }
     failingSinceMs ??= performance.now();
     if (performance.now() - failingSinceMs > RETRY_FOR_MS) {
-      throw new CommandFailure(1, `the connection to ${context.api.url.origin} was lost and did not come back: ${end.reason}`);
+      throw new CommandFailure(
+        1,
+        `the connection to ${context.api.url.origin} was lost and did not come back: ${end.reason}`,
+      );
     }
     await pause(waitMs, signal);
     waitMs = Math.min(waitMs * 2, RETRY_MAX_MS);
@@ -116,7 +119,8 @@ function followOnce(
       const text = String(reason) || failure?.message || `closed with code ${code}`;
       const fatal =
         code === 4009 || code === 4010 ? new CommandFailure(1, `${text}; start again without --since`) : undefined;
-      const first = failure !== undefined && from === since && !connected ? unreachable(api.url, CONNECT_MS, failure) : undefined;
+      const first =
+        failure !== undefined && from === since && !connected ? unreachable(api.url, CONNECT_MS, failure) : undefined;
       resolve({ since, connected, reason: first?.message ?? text, ...(fatal && { fatal }) });
     });
   });
@@ -141,21 +145,28 @@ function eventOf(text: string): PublicEvent | undefined {
 }
 
 function printEvent(terminal: Terminal, event: PublicEvent, json: boolean): void {
-  if (json) return terminal.json(event);
-  const { seq, at, type, ...fields } = event;
-  const head = [terminal.styled('dim', `${seq}`.padStart(5)), terminal.styled('dim', at), terminal.styled('cyan', type.padEnd(16))];
-  terminal.line(`${head.join('  ')}  ${terminal.styled(undefined, aboutOf(fields))}`);
+  if (json) {
+    terminal.json(event);
+    return;
+  }
+  const head = [`${event.seq}`.padStart(5), event.at].map((part) => terminal.styled('dim', part));
+  head.push(terminal.styled('cyan', event.type.padEnd(16)));
+  terminal.line(`${head.join('  ')}  ${terminal.styled(undefined, textOf(event))}`);
 }
 
-/** The fields as `key=value`, nested ones as `key.inner=value`: also of types a newer daemon may send. */
-function aboutOf(fields: Readonly<Record<string, unknown>>, prefix = ''): string {
-  return Object.entries(fields)
-    .flatMap(([key, value]) => {
-      if (value === undefined || value === null) return [];
-      if (typeof value === 'object' && !Array.isArray(value)) return [aboutOf({ ...value }, `${prefix}${key}.`)];
-      return [`${prefix}${key}=${typeof value === 'string' && /^[^\s"]+$/.test(value) ? value : JSON.stringify(value)}`];
-    })
-    .join(' ');
+/** The sentence this version knows for it; else, as from a newer daemon, its fields as they came. */
+function textOf(event: PublicEvent): string {
+  try {
+    if (isKnown(event)) return eventText(event);
+  } catch {
+    // It has the name of a type known here and not its fields.
+  }
+  const { seq: _seq, at: _at, type: _type, ...fields } = event;
+  return JSON.stringify(fields);
+}
+
+function isKnown(event: { readonly type: string }): event is LoggedEvent {
+  return isEventType(event.type);
 }
 
 function pause(ms: number, signal?: AbortSignal): Promise<void> {

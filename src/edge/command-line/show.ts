@@ -36,7 +36,9 @@ export async function showStatus({ api, terminal, json }: ShowContext): Promise<
   const reason = ready || !problem.success ? undefined : problem.data.detail;
   const daemon = { url: api.url.origin, version: health.version, ready, ...(reason !== undefined && { reason }) };
   if (json) return terminal.json({ daemon, hosts, groups }, 2);
-  const state = ready ? terminal.styled('green', 'ready') : terminal.styled('red', `not ready: ${reason ?? 'no reason given'}`);
+  const state = ready
+    ? terminal.styled('green', 'ready')
+    : terminal.styled('red', `not ready: ${reason ?? 'no reason given'}`);
   terminal.line(`virtscale ${terminal.styled(undefined, health.version)} at ${api.url.origin}: ${state}`);
   terminal.line('');
   printGroups(terminal, groups);
@@ -126,13 +128,20 @@ function printVms(terminal: Terminal, vms: readonly PublicVm[]): void {
 function printWhy(terminal: Terminal, group: PublicGroupDetail): void {
   const { lastDecision: decision, breaker } = group;
   const wanted = group.desired === undefined ? '' : `, ${group.desired} wanted`;
-  terminal.line(`${terminal.styled('bold', group.name)}: ${group.vmCounts.inService} in service${wanted}, ${group.min} to ${group.max}`);
+  terminal.line(
+    `${terminal.styled('bold', group.name)}: ${group.vmCounts.inService} in service${wanted}, ${group.min} to ${group.max}`,
+  );
   if (group.paused) terminal.line(terminal.styled('yellow', 'Paused: nothing is launched or removed.'));
   if (breaker.open) {
     const again = breaker.retryAt === undefined ? '' : `, next try at ${breaker.retryAt}`;
-    terminal.line(terminal.styled('red', `Launches stopped after ${breaker.failures} failures${again}: ${breaker.reason ?? ''}`));
+    terminal.line(
+      terminal.styled('red', `Launches stopped after ${breaker.failures} failures${again}: ${breaker.reason ?? ''}`),
+    );
   }
-  if (decision === undefined) return terminal.line('Not evaluated yet: ask again after the first turn.');
+  if (decision === undefined) {
+    terminal.line('Not evaluated yet: ask again after the first turn.');
+    return;
+  }
   terminal.line(`${terminal.styled('dim', decision.at)}  ${terminal.styled(undefined, decision.text)}`);
   for (const [title, lines] of trailOf(decision)) {
     if (lines.length === 0) continue;

@@ -44,7 +44,10 @@ export class Terminal {
 
   /** Columns as wide as they need; `none` instead of an empty table. */
   table(heads: readonly string[], rows: readonly (readonly (Cell | string | undefined)[])[], none: string): void {
-    if (rows.length === 0) return this.line(this.styled('dim', none));
+    if (rows.length === 0) {
+      this.line(this.styled('dim', none));
+      return;
+    }
     const cells = rows.map((row) => heads.map((_, at) => cellOf(row[at])));
     const widths = heads.map((head, at) => Math.max(head.length, ...cells.map((row) => row[at]?.text.length ?? 0)));
     const write = (row: readonly Cell[]): void => {

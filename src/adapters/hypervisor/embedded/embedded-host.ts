@@ -153,7 +153,7 @@ class WatchedHost implements EmbeddedHost {
   }
 
   #onEnd(ended: RunningLibvirtd): void {
-    if (!this.#watching || ended !== this.#running || this.#restart) return;
+    if (!this.#watching || ended !== this.#running || this.#restart !== undefined) return;
     if (performance.now() - this.#upSince >= LASTING_MS) this.#failures = 0;
     this.#failed(ended.pid, `libvirtd (pid ${ended.pid}) has ended`);
   }

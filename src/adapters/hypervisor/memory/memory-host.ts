@@ -204,7 +204,9 @@ export class MemoryHost {
 
   defineDomain(spec: VmSpec): { endpoint?: Endpoint } {
     for (const other of this.#domains.values()) {
-      if ((other.name === spec.name) === (other.uuid === spec.uuid)) continue;
+      const same = other.name === spec.name && other.uuid === spec.uuid;
+      const neither = other.name !== spec.name && other.uuid !== spec.uuid;
+      if (neither || (same && other.metadata !== undefined)) continue;
       const what = `define ${spec.name} (${spec.uuid}): ${other.name} (${other.uuid}) is there`;
       if (other.metadata === undefined) this.#refuse(what);
       else this.#violate(`second domain of one name or uuid: ${what}`);

@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+// The program `virtscale`. Knows the process; everything else is the command line's (edge/command-line).
+
+import { CommandFailure } from './edge/command-line/command-failure.ts';
+import { runCommandLine } from './edge/command-line/program.ts';
+import { VERSION } from './version.ts';
+
+// What reads our output may end before we do (`virtscale events | head`): that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
+process.exitCode = await runCommandLine({
+  arguments: process.argv.slice(2),
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  version: VERSION,
+  serve: async (options) => {
+    const { BadConfiguration, serve } = await import('./main.ts');
+    try {
+      await serve(options);
+    } catch (error) {
+      if (error instanceof BadConfiguration) throw new CommandFailure(2, error.message, error);
+      throw error;
+    }
+  },
+});

@@ -1,0 +1,418 @@
+// The contract of the Hypervisor port, run against every adapter: what src/ports/hypervisor.ts says, sentence by sentence.
+// Not here: how an adapter does it (test/adapters), what the engine makes of it (test/engine, test/sim).
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DomainObservation, Image } from '../../src/core/model.ts';
+import type { Clock } from '../../src/ports/clock.ts';
+import { Fault, type FaultKind } from '../../src/ports/fault.ts';
+import type { Hypervisor, VmSpec } from '../../src/ports/hypervisor.ts';
+import type { Prober } from '../../src/ports/prober.ts';
+
+export interface HypervisorFixture {
+  readonly hypervisor: Hypervisor;
+  /** Another adapter on the same host, as a daemon has that was started again. */
+  open(): Hypervisor;
+  readonly prober: Prober;
+  readonly clock: Clock;
+  /** Runs a test while the fixture's time passes. */
+  drive(work: () => Promise<void>): Promise<void>;
+  /** Good, absent, and not what its format says. */
+  readonly images: { readonly good: Image; readonly absent: Image; readonly corrupt: Image };
+  readonly memoryMiB: number;
+  /** Longest a guest may take until it serves, or is off after it was asked to. */
+  readonly patienceMs: number;
+  /** Forwarded: the endpoint is known from `define` on. */
+  readonly forwards: boolean;
+  /** Leaves under that VM's name what an interrupted creation leaves. */
+  leaveHalfMadeDisk(vmName: string): Promise<void>;
+  /** A stranger's domain, off; with the disk of that VM name when one is given. */
+  strangerDefines(domain: { uuid: string; name: string; diskOf?: string }): Promise<void>;
+  strangerUndefines(uuid: string): Promise<void>;
+  /** The hypervisor takes calls and answers none until the returned function is called. */
+  hang(): Promise<() => Promise<void>>;
+  /** The hypervisor's daemon dies at once and comes back by itself; VMs go on. */
+  crashDaemon(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+/** Answers come soon, even if they are faults. */
+const SOON_MS = 3000;
+const never = new AbortController().signal;
+
+export function describeHypervisorContract(adapter: string, makeFixture: () => Promise<HypervisorFixture>): void {
+  describe(`hypervisor contract: ${adapter}`, () => {
+    let fixture: HypervisorFixture;
+    let hypervisor: Hypervisor;
+    let count = 0;
+
+    beforeAll(async () => {
+      fixture = await makeFixture();
+      hypervisor = fixture.hypervisor;
+    });
+    afterAll(() => fixture?.dispose());
+
+    const check = (name: string, work: () => Promise<void>): void => {
+      test(name, () => fixture.drive(work));
+    };
+
+    /** A new VM's spec; its name and uuid were never used before. */
+    const aSpec = (changes: Partial<VmSpec> = {}): VmSpec => {
+      count += 1;
+      return {
+        name: `web-${count}`,
+        uuid: `00000000-0000-4000-8000-${String(count).padStart(12, '0')}`,
+        image: fixture.images.good,
+        flavor: { name: 'small', vcpus: 1, memoryMiB: fixture.memoryMiB },
+        ready: { http: { port: 80, path: '/' } },
+        metadata: { id: count, group: 'web', owner: 'o', operation: `d-${count}`, image: 'backend', flavor: 'small' },
+        ...changes,
+      };
+    };
+    const domainOf = async (uuid: string, by = hypervisor): Promise<DomainObservation | undefined> =>
+      (await by.observe(never)).domains.find((domain) => domain.uuid === uuid);
+    const make = async (spec: VmSpec): Promise<void> => {
+      await hypervisor.createDisk(spec, never);
+      await hypervisor.define(spec, never);
+    };
+    const unmake = async (spec: VmSpec): Promise<void> => {
+      await hypervisor.destroy(spec.uuid, never);
+      await hypervisor.undefine(spec.uuid, never);
+      await hypervisor.deleteDisk(spec.name, never);
+    };
+    const until = async (what: string, condition: () => Promise<boolean>): Promise<void> => {
+      const endMs = fixture.clock.nowMs() + fixture.patienceMs;
+      while (!(await condition())) {
+        if (fixture.clock.nowMs() > endMs) throw new Error(`not within ${fixture.patienceMs} ms: ${what}`);
+        await fixture.clock.sleep(50);
+      }
+    };
+    const untilServes = (spec: VmSpec): Promise<void> =>
+      until(`${spec.name} serves`, async () => {
+        const endpoint = await hypervisor.endpoint(spec.uuid, spec.ready.http.port, never);
+        return endpoint !== undefined && (await fixture.prober.probe(endpoint, spec.ready, 500, never));
+      });
+    const faultOf = async (work: Promise<unknown>): Promise<Fault> => {
+      const outcome = await work.then(
+        (value) => ({ value }),
+        (error: unknown) => ({ error }),
+      );
+      if (!('error' in outcome)) throw new Error(`no fault, but ${JSON.stringify(outcome.value)}`);
+      expect(outcome.error).toBeInstanceOf(Fault);
+      return outcome.error as Fault;
+    };
+    const expectFault = async (kind: FaultKind, work: Promise<unknown>): Promise<Fault> => {
+      const fault = await faultOf(work);
+      expect(`${fault.kind}: ${fault.message}`).toMatch(new RegExp(`^${kind}: `));
+      return fault;
+    };
+
+    describe('looking', () => {
+      check('info tells versions and the accelerator, with the reason', async () => {
+        const info = await hypervisor.info(never);
+        expect(info.libvirt).toMatch(/^\d+\.\d+\.\d+$/);
+        expect(info.qemu).toMatch(/^\d+\.\d+\.\d+$/);
+        expect(['kvm', 'qemu']).toContain(info.accel);
+        expect(info.accelReason).not.toBe('');
+      });
+
+      check('observe tells the host, when it looked, and a plausible capacity', async () => {
+        const beforeMs = fixture.clock.nowMs();
+        const seen = await hypervisor.observe(never);
+        expect(seen.host).toBe(hypervisor.host);
+        expect(seen.startedAtMs).toBeGreaterThanOrEqual(beforeMs);
+        expect(seen.endedAtMs).toBeGreaterThanOrEqual(seen.startedAtMs);
+        expect(seen.endedAtMs).toBeLessThanOrEqual(fixture.clock.nowMs());
+        const { cpus, diskFreeGiB, diskGiB, memoryFreeMiB, memoryMiB } = seen.capacity;
+        expect(cpus).toBeGreaterThanOrEqual(1);
+        expect(memoryMiB).toBeGreaterThan(64);
+        expect(memoryFreeMiB).toBeGreaterThan(0);
+        expect(memoryFreeMiB).toBeLessThanOrEqual(memoryMiB);
+        expect(diskGiB).toBeGreaterThan(0);
+        expect(diskFreeGiB).toBeGreaterThan(0);
+        expect(diskFreeGiB).toBeLessThanOrEqual(diskGiB);
+      });
+
+      check("a stranger's domain is listed without metadata, and neither destroyed nor undefined", async () => {
+        const { name, uuid } = aSpec();
+        await fixture.strangerDefines({ uuid, name });
+        expect(await domainOf(uuid)).toMatchObject({ uuid, name, state: 'stopped' });
+        expect(await domainOf(uuid)).not.toHaveProperty('metadata');
+        await expectFault('conflict', hypervisor.undefine(uuid, never));
+        expect(await domainOf(uuid)).toMatchObject({ name });
+        await fixture.strangerUndefines(uuid);
+        expect(await domainOf(uuid)).toBeUndefined();
+      });
+
+      check('changes yields when something changed, and ends with its signal', async () => {
+        const ending = new AbortController();
+        let changes = 0;
+        const listening = (async () => {
+          for await (const _ of hypervisor.changes(ending.signal)) changes += 1;
+        })();
+        await until('listening has begun', async () => {
+          await fixture.clock.sleep(200);
+          return true;
+        });
+        const before = changes;
+        const spec = aSpec();
+        await make(spec);
+        await until('a change is told', async () => changes > before);
+        await unmake(spec);
+        ending.abort();
+        await listening;
+      });
+    });
+
+    describe('disks', () => {
+      check('a disk that was made is listed by its VM, and deleted once; an absent one is no error', async () => {
+        const spec = aSpec();
+        expect(await hypervisor.listDisks(never)).not.toContain(spec.name);
+        await hypervisor.createDisk(spec, never);
+        expect(await hypervisor.listDisks(never)).toContain(spec.name);
+        await hypervisor.deleteDisk(spec.name, never);
+        expect(await hypervisor.listDisks(never)).not.toContain(spec.name);
+        await hypervisor.deleteDisk(spec.name, never);
+      });
+
+      check('one left by an interrupted try is replaced and boots; making it again is no error', async () => {
+        const spec = aSpec();
+        await fixture.leaveHalfMadeDisk(spec.name);
+        expect(await hypervisor.listDisks(never)).toContain(spec.name);
+        await hypervisor.createDisk(spec, never);
+        await hypervisor.createDisk(spec, never);
+        await hypervisor.define(spec, never);
+        await hypervisor.start(spec.uuid, never);
+        await untilServes(spec);
+        await unmake(spec);
+      });
+
+      check('an absent or corrupt image is refused, in words that name it, and leaves nothing', async () => {
+        for (const image of [fixture.images.absent, fixture.images.corrupt]) {
+          const spec = aSpec({ image });
+          const fault = await expectFault('refused', hypervisor.createDisk(spec, never));
+          expect(fault.message).toContain(image.path);
+          expect(await hypervisor.listDisks(never)).not.toContain(spec.name);
+        }
+      });
+
+      check("one that a domain refers to, ours or a stranger's, is neither replaced nor deleted", async () => {
+        const ours = aSpec();
+        await make(ours);
+        await expectFault('conflict', hypervisor.createDisk(ours, never));
+        await expectFault('conflict', hypervisor.deleteDisk(ours.name, never));
+        expect(await hypervisor.listDisks(never)).toContain(ours.name);
+        await unmake(ours);
+
+        const theirs = aSpec();
+        await hypervisor.createDisk(theirs, never);
+        await fixture.strangerDefines({ uuid: theirs.uuid, name: 'a-stranger', diskOf: theirs.name });
+        await expectFault('conflict', hypervisor.createDisk(theirs, never));
+        await expectFault('conflict', hypervisor.deleteDisk(theirs.name, never));
+        await fixture.strangerUndefines(theirs.uuid);
+        await hypervisor.deleteDisk(theirs.name, never);
+      });
+    });
+
+    describe('definitions', () => {
+      check('a defined domain is off, has its size and its metadata, whatever is written in them', async () => {
+        const plain = aSpec();
+        const spec = { ...plain, metadata: { ...plain.metadata, owner: `a<b>&'"\u00e9\u{1F600}`, operation: ' d 1 ' } };
+        await hypervisor.createDisk(spec, never);
+        const { endpoint } = await hypervisor.define(spec, never);
+        expect(endpoint !== undefined).toBe(fixture.forwards);
+        const seen = await domainOf(spec.uuid);
+        expect(seen).toMatchObject({ name: spec.name, state: 'stopped', vcpus: 1, memoryMiB: fixture.memoryMiB });
+        expect(seen).not.toHaveProperty('cpuTimeNs');
+        expect(seen?.metadata).toEqual({
+          ...spec.metadata,
+          operation: seen?.metadata?.operation,
+          ...(endpoint && { endpoint }),
+        });
+        expect(seen?.metadata?.operation.trim()).toBe('d 1');
+        await unmake(spec);
+      });
+
+      check('defining twice makes one domain, with the same endpoint', async () => {
+        const spec = aSpec();
+        await hypervisor.createDisk(spec, never);
+        const first = await hypervisor.define(spec, never);
+        const again = await hypervisor.define(spec, never);
+        expect(again).toEqual(first);
+        const { domains } = await hypervisor.observe(never);
+        expect(domains.filter(({ name }) => name === spec.name)).toHaveLength(1);
+        expect(domains.filter(({ uuid }) => uuid === spec.uuid)).toHaveLength(1);
+        await unmake(spec);
+      });
+
+      check('a name that belongs to another uuid is a conflict, and changes nothing', async () => {
+        const stranger = aSpec();
+        await fixture.strangerDefines({ uuid: stranger.uuid, name: stranger.name });
+        const spec = { ...aSpec(), name: stranger.name };
+        await expectFault('conflict', hypervisor.define(spec, never));
+        await expectFault('conflict', hypervisor.define({ ...spec, uuid: stranger.uuid }, never));
+        expect(await domainOf(spec.uuid)).toBeUndefined();
+        expect(await domainOf(stranger.uuid)).not.toHaveProperty('metadata');
+        await fixture.strangerUndefines(stranger.uuid);
+      });
+
+      check('VMs defined at the same time get endpoints of their own, known to another adapter too', async () => {
+        const specs = [aSpec(), aSpec(), aSpec()];
+        const defined = await Promise.all(specs.map((spec) => hypervisor.define(spec, never)));
+        const other = fixture.open();
+        for (const [index, spec] of specs.entries()) {
+          const endpoint = defined[index]?.endpoint;
+          expect((await domainOf(spec.uuid, other))?.metadata).toEqual({
+            ...spec.metadata,
+            ...(endpoint && { endpoint }),
+          });
+          if (endpoint) expect(await other.endpoint(spec.uuid, 80, never)).toEqual(endpoint);
+        }
+        await other.close();
+        const addresses = defined.flatMap(({ endpoint }) => (endpoint ? [`${endpoint.address}:${endpoint.port}`] : []));
+        expect(new Set(addresses).size).toBe(fixture.forwards ? specs.length : 0);
+        await Promise.all(specs.map(unmake));
+      });
+
+      check(
+        'absent domains: shutdown, destroy and undefine are no errors, start is one, an endpoint is unknown',
+        async () => {
+          const { uuid } = aSpec();
+          await hypervisor.shutdown(uuid, never);
+          await hypervisor.destroy(uuid, never);
+          await hypervisor.undefine(uuid, never);
+          await expectFault('refused', hypervisor.start(uuid, never));
+          expect(await hypervisor.endpoint(uuid, 80, never)).toBeUndefined();
+        },
+      );
+    });
+
+    describe('a life', () => {
+      check(
+        'started once or twice it runs, serves and counts; what runs is not undefined, its disk not deleted',
+        async () => {
+          const spec = aSpec();
+          await make(spec);
+          await hypervisor.start(spec.uuid, never);
+          await hypervisor.start(spec.uuid, never);
+          const booting = await domainOf(spec.uuid);
+          expect(booting?.state).toBe('running');
+          await untilServes(spec);
+          const serving = await domainOf(spec.uuid);
+          expect(serving?.cpuTimeNs).toBeGreaterThan(booting?.cpuTimeNs ?? Number.POSITIVE_INFINITY);
+          expect(serving?.readAtMs).toBeGreaterThan(booting?.readAtMs ?? Number.POSITIVE_INFINITY);
+          await expectFault('conflict', hypervisor.undefine(spec.uuid, never));
+          await expectFault('conflict', hypervisor.deleteDisk(spec.name, never));
+          expect((await domainOf(spec.uuid))?.state).toBe('running');
+
+          // Another adapter, as after a restart of the daemon: the VM goes on, and is known.
+          const other = fixture.open();
+          expect((await domainOf(spec.uuid, other))?.metadata).toMatchObject(spec.metadata);
+          await other.close();
+          expect((await domainOf(spec.uuid))?.state).toBe('running');
+
+          await hypervisor.shutdown(spec.uuid, never);
+          await until('it is off', async () => (await domainOf(spec.uuid))?.state === 'stopped');
+          await hypervisor.shutdown(spec.uuid, never);
+          expect(await domainOf(spec.uuid)).not.toHaveProperty('cpuTimeNs');
+          await hypervisor.undefine(spec.uuid, never);
+          expect(await domainOf(spec.uuid)).toBeUndefined();
+          await hypervisor.undefine(spec.uuid, never);
+          await hypervisor.deleteDisk(spec.name, never);
+        },
+      );
+
+      check('with the plug pulled it is off at once, and its counter starts anew with the next start', async () => {
+        const spec = aSpec();
+        await make(spec);
+        await hypervisor.start(spec.uuid, never);
+        await until('it has used CPU', async () => ((await domainOf(spec.uuid))?.cpuTimeNs ?? 0) > 1.2e9);
+        const before = (await domainOf(spec.uuid))?.cpuTimeNs ?? 0;
+        await hypervisor.destroy(spec.uuid, never);
+        expect((await domainOf(spec.uuid))?.state).toBe('stopped');
+        await hypervisor.destroy(spec.uuid, never);
+        await hypervisor.start(spec.uuid, never);
+        expect((await domainOf(spec.uuid))?.cpuTimeNs).toBeLessThan(before);
+        await unmake(spec);
+      });
+    });
+
+    describe('bad days', () => {
+      check('a call whose signal has aborted does nothing and says so', async () => {
+        const spec = aSpec();
+        const aborted = AbortSignal.abort();
+        const calls = [
+          hypervisor.info(aborted),
+          hypervisor.observe(aborted),
+          hypervisor.createDisk(spec, aborted),
+          hypervisor.define(spec, aborted),
+          hypervisor.start(spec.uuid, aborted),
+          hypervisor.endpoint(spec.uuid, 80, aborted),
+          hypervisor.shutdown(spec.uuid, aborted),
+          hypervisor.destroy(spec.uuid, aborted),
+          hypervisor.undefine(spec.uuid, aborted),
+          hypervisor.deleteDisk(spec.name, aborted),
+          hypervisor.listDisks(aborted),
+        ];
+        for (const call of calls) await expectFault('aborted', call);
+        expect(await hypervisor.listDisks(never)).not.toContain(spec.name);
+        expect(await domainOf(spec.uuid)).toBeUndefined();
+        for await (const _ of hypervisor.changes(aborted)) expect.unreachable('an aborted signal ends it at once');
+      });
+
+      check('while the host hangs every call can be cancelled at once, and afterwards it goes on', async () => {
+        const spec = aSpec();
+        await make(spec);
+        const cancelled = aSpec();
+        const wake = await fixture.hang();
+        const startedMs = fixture.clock.nowMs();
+        const giveUp = new AbortController();
+        const calls = [
+          hypervisor.observe(giveUp.signal),
+          hypervisor.createDisk(cancelled, giveUp.signal),
+          hypervisor.define(spec, giveUp.signal),
+          hypervisor.define(spec, giveUp.signal),
+          hypervisor.destroy(spec.uuid, giveUp.signal),
+          hypervisor.listDisks(giveUp.signal),
+        ].map((call) => expectFault('aborted', call));
+        await fixture.clock.sleep(200);
+        giveUp.abort();
+        await Promise.all(calls);
+        expect(fixture.clock.nowMs() - startedMs).toBeLessThan(SOON_MS);
+        await wake();
+        await until('it answers again', async () => (await domainOf(spec.uuid)) !== undefined);
+        await unmake(spec);
+        // What was cancelled may have happened all the same.
+        await hypervisor.deleteDisk(cancelled.name, never);
+      });
+
+      check('when the daemon of the host dies, calls meanwhile are faults to retry, and VMs go on', async () => {
+        const spec = aSpec();
+        await make(spec);
+        await hypervisor.start(spec.uuid, never);
+        const before = await domainOf(spec.uuid);
+        await fixture.crashDaemon();
+        let after: DomainObservation | undefined;
+        await until('it answers again', async () => {
+          try {
+            after = await domainOf(spec.uuid);
+            return true;
+          } catch (error) {
+            expect(error).toBeInstanceOf(Fault);
+            expect((error as Fault).retryable, String(error)).toBe(true);
+            return false;
+          }
+        });
+        expect(after).toMatchObject({ state: 'running', metadata: spec.metadata });
+        expect(after?.cpuTimeNs).toBeGreaterThanOrEqual(before?.cpuTimeNs ?? Number.POSITIVE_INFINITY);
+        await unmake(spec);
+      });
+
+      check('after close it is unreachable', async () => {
+        const other = fixture.open();
+        await other.observe(never);
+        await other.close();
+        await expectFault('unreachable', other.observe(never));
+      });
+    });
+  });
+}
