@@ -2,11 +2,10 @@
 // Not here: what is made of it (story).
 
 import type { RequestRecord } from './request-record.ts';
-import { percentile } from './statistics.ts';
 
 export interface Calibration {
   readonly n: number;
-  /** Median time of one such request alone. */
+  /** Time of one such request alone. */
   readonly aloneMs: number;
   /** Requests per second that one VM answers when it is never without work. */
   readonly capacityPerSecond: number;
@@ -33,16 +32,17 @@ export async function calibrate(
   options: CalibrationOptions,
 ): Promise<Calibration> {
   let n = FIRST_N;
-  let aloneMs = await medianAlone(send, n, options.signal);
+  let aloneMs = await alone(send, n, options.signal);
   while (aloneMs < options.targetMs / GOLDEN_RATIO && n < LARGEST_N) {
     const steps = Math.log(options.targetMs / aloneMs) / Math.log(GOLDEN_RATIO);
     n = Math.min(LARGEST_N, n + Math.max(1, Math.floor(steps)));
-    aloneMs = await medianAlone(send, n, options.signal);
+    aloneMs = await alone(send, n, options.signal);
   }
   return { n, aloneMs, capacityPerSecond: await burst(send, n, options) };
 }
 
-async function medianAlone(
+/** The quickest of a few: whatever else the machine does can only make it longer. */
+async function alone(
   send: (n: number) => Promise<RequestRecord | undefined>,
   n: number,
   signal: AbortSignal,
@@ -52,7 +52,7 @@ async function medianAlone(
     signal.throwIfAborted();
     times.push(checked(await send(n)).latencyMs);
   }
-  return percentile(times, 50) ?? Number.NaN;
+  return Math.min(...times);
 }
 
 async function burst(

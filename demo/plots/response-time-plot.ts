@@ -14,6 +14,8 @@ export interface ResponseTimePlotData {
 }
 
 const SIDE = 70;
+const MEDIAN = 'running median';
+const MEDIAN_WINDOW = 51;
 
 interface Run {
   readonly mode: string;
@@ -50,15 +52,15 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
   const firstAfter = arrival && numbered.find((record) => record.sentAtMs >= arrival.atMs)?.number;
   const noData = { type: 'scatter' as const, data: [], silent: true };
   const points = (records: readonly { readonly number: number; readonly latencyMs: number }[]) =>
-    records.map((record) => [record.number, record.latencyMs]);
+    records.map((record) => [record.number, Math.max(1, record.latencyMs)]);
   return {
     title: {
       text: 'Response time of each request',
-      subtext: `from connecting to the whole answer · ${mediansText(numbered, firstAfter)} · ${data.machine}`,
+      subtext: `until the whole answer is there · ${mediansText(numbered, firstAfter)} · ${data.machine}`,
       left: SIDE - 5,
       top: 8,
     },
-    legend: { data: [...vms, ...(failed.length > 0 ? ['failed'] : [])], right: SIDE, top: 14, icon: 'circle' },
+    legend: { data: [...vms, ...(failed.length > 0 ? ['failed'] : []), MEDIAN], right: SIDE, top: 14 },
     grid: { left: SIDE, right: SIDE, top: 96, bottom: 58 },
     xAxis: {
       type: 'value',
@@ -68,6 +70,7 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
       nameLocation: 'middle',
       nameGap: 30,
       splitLine: { show: false },
+      axisLabel: { showMaxLabel: false },
     },
     yAxis: {
       type: 'value',
@@ -108,6 +111,14 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
         itemStyle: { opacity: 0.65 },
         data: points(numbered.filter((record) => record.vm === vm && succeeded(record))),
       })),
+      {
+        name: MEDIAN,
+        type: 'line' as const,
+        symbol: 'none',
+        color: '#111111',
+        lineStyle: { width: 2 },
+        data: runningMedian(numbered).map(([number, ms]) => [number, Math.max(1, ms)]),
+      },
       ...(failed.length > 0
         ? [
             {
@@ -122,6 +133,19 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
         : []),
     ],
   };
+}
+
+/** The median of each request and its neighbours, 25 on either side; one point for every fifth request. */
+export function runningMedian(
+  numbered: readonly { readonly number: number; readonly latencyMs: number }[],
+): readonly (readonly [number, number])[] {
+  const half = (MEDIAN_WINDOW - 1) / 2;
+  return numbered.flatMap(({ number }, i) => {
+    if (i % 5 !== 0) return [];
+    const near = numbered.slice(Math.max(0, i - half), i + half + 1).map((record) => record.latencyMs);
+    const value = percentile(near, 50);
+    return value === undefined ? [] : [[number, value] as const];
+  });
 }
 
 /** Medians of the three situations, those that there were. */

@@ -8,8 +8,8 @@ export interface GroupCpu {
   readonly measured: number;
   /** Sum of their percents. */
   readonly sumPercent: number;
-  /** Time of the newest of those readings; absent without any. */
-  readonly readAtMs?: number;
+  /** Since when the mean has been what it is: the beginning of the interval measured last; absent without data. */
+  readonly sinceMs?: number;
 }
 
 /** Mean of the VMs that have data; undefined when none has. */

@@ -89,15 +89,19 @@ function freshPercent(sample: CpuSample | undefined, sinceMs: number): number | 
   return sample.percent;
 }
 
+/** A gap in the polls makes a long interval; its mean speaks for this much of its end at the most. */
+const MAX_BACKDATE_MS = 2000;
+
 function cpuOf(members: readonly Member[], samples: Readonly<Record<string, CpuSample>>): GroupCpu {
-  let [inService, measured, sumPercent, readAtMs] = [0, 0, 0, -Infinity];
+  let [inService, measured, sumPercent, sinceMs] = [0, 0, 0, -Infinity];
   for (const { view, percent } of members) {
     if (view.record.phase !== 'in-service') continue;
     inService += 1;
     if (percent === undefined) continue;
     measured += 1;
     sumPercent += percent;
-    readAtMs = Math.max(readAtMs, samples[view.record.uuid]?.percentAtMs ?? -Infinity);
+    const { percentFromMs = -Infinity, percentAtMs = -Infinity } = samples[view.record.uuid] ?? {};
+    sinceMs = Math.max(sinceMs, percentFromMs, percentAtMs - MAX_BACKDATE_MS);
   }
-  return { inService, measured, sumPercent, ...(measured > 0 && { readAtMs }) };
+  return { inService, measured, sumPercent, ...(measured > 0 && { sinceMs }) };
 }

@@ -31,7 +31,8 @@ export interface CpuSample {
   readonly vcpus: number;
   /** Percent of the VM's vCPUs, 0–100; absent until two readings belong together. */
   readonly percent?: number;
-  /** When `percent` was measured. */
+  /** The interval that `percent` was measured over: from the reading before to this one. */
+  readonly percentFromMs?: number;
   readonly percentAtMs?: number;
 }
 

@@ -114,16 +114,22 @@ function findRoom({ policy, snapshot, claims }: ReconcileInput, count: number): 
 }
 
 function drain({ policy, membership, desired, claims, drainReason }: ReconcileInput, excess: number): Reconciled {
-  const { active } = membership;
-  const { chosen, choices } = chooseVictims(active, excess);
+  const { active, counts } = membership;
+  const { chosen, needed, choices } = chooseVictims(active, excess, Math.max(0, counts.inService - policy.min));
   const actions = chosen.map(
     ({ record }): Action => ({ kind: 'drain', group: policy.group, vmId: record.id, reason: drainReason }),
   );
   const names = chosen.map(({ record }) => record.name).join(', ');
   const limits: AppliedLimit[] = [];
   const sentences = chosen.length > 0 ? [`Removing ${names}.`] : [];
-  if (chosen.length < excess) {
-    const text = `${vmsText(excess - chosen.length)} too many, but what they do now is not known: they stay until their hosts have answered.`;
+  if (needed > 0) {
+    const text = `${vmsText(needed)} too many, but the policy wants at least ${vmsText(policy.min)} in service: they stay until others are ready.`;
+    limits.push({ limit: 'min', from: desired, to: active.length - chosen.length, text });
+    sentences.push(text);
+  }
+  const unknown = excess - chosen.length - needed;
+  if (unknown > 0) {
+    const text = `${vmsText(unknown)} too many, but what they do now is not known: they stay until their hosts have answered.`;
     limits.push({ limit: 'stale', from: desired, to: active.length - chosen.length, text });
     sentences.push(text);
   }

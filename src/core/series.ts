@@ -11,8 +11,8 @@ export interface CpuReading {
   readonly running: boolean;
 }
 
-/** Readings closer together than this measure the counter's grain (10 ms ticks), not the VM. */
-const MIN_INTERVAL_MS = 50;
+/** Readings closer together than this measure the counter's grain (10 ms ticks: 2 % of it), not the VM. Turns may be brought forward. */
+const MIN_INTERVAL_MS = 500;
 const NS_PER_MS = 1_000_000;
 
 /**
@@ -40,5 +40,5 @@ export function sampleCpu(
   if (usedNs < 0 || vcpus !== previous.vcpus || previous.readAtMs < notBeforeMs) return anchor;
   if (intervalMs < MIN_INTERVAL_MS) return previous;
   const percent = (usedNs / (intervalMs * NS_PER_MS * vcpus)) * 100;
-  return { ...anchor, percent: Math.min(100, percent), percentAtMs: readAtMs };
+  return { ...anchor, percent: Math.min(100, percent), percentFromMs: previous.readAtMs, percentAtMs: readAtMs };
 }

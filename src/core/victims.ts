@@ -15,16 +15,25 @@ export interface Candidate {
 export interface Victims {
   /** At most as many as asked for; fewer when the others must not be touched now. */
   readonly chosen: readonly VmView[];
+  /** Of those asked for, how many must go on serving for now. */
+  readonly needed: number;
   readonly choices: readonly Choice[];
 }
 
 /**
  * Launching VMs first, then those in service from idle to busy, unmeasured ones last; among equals the newest first.
- * Never one whose host does not answer or whose picture is older than its record.
+ * Never one whose host does not answer or whose picture is older than its record. Of those in service at most `servingMax`:
+ * a VM that launches may yet fail, so it replaces none that serves before it does so itself.
  */
-export function chooseVictims(candidates: readonly Candidate[], count: number): Victims {
+export function chooseVictims(
+  candidates: readonly Candidate[],
+  count: number,
+  servingMax: number = Number.POSITIVE_INFINITY,
+): Victims {
   const eligible = candidates.filter(({ view, hostUp }) => hostUp && view.fresh).sort(compare);
-  const chosen = eligible.slice(0, Math.max(0, count));
+  const wanted = eligible.slice(0, Math.max(0, count));
+  const launching = wanted.filter((candidate) => !isServing(candidate));
+  const chosen = wanted.slice(0, launching.length + servingMax);
   const left = eligible.slice(chosen.length);
   const untouchable = candidates.filter(({ view, hostUp }) => !(hostUp && view.fresh));
   const choices = [
@@ -32,7 +41,7 @@ export function chooseVictims(candidates: readonly Candidate[], count: number): 
     ...left.map((candidate) => choice(candidate, false, `stays: ${stateText(candidate)}`)),
     ...untouchable.map((candidate) => choice(candidate, false, whyUntouchable(candidate))),
   ];
-  return { chosen: chosen.map(({ view }) => view), choices };
+  return { chosen: chosen.map(({ view }) => view), needed: wanted.length - chosen.length, choices };
 }
 
 function compare(a: Candidate, b: Candidate): number {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_FLAVORS, DEFAULT_HOST, type DaemonConfig } from '../../src/config/daemon-config.ts';
+import { type DaemonConfig, DEFAULT_FLAVORS, DEFAULT_HOST } from '../../src/config/daemon-config.ts';
 import { type DaemonSources, parseDaemonConfig } from '../../src/config/daemon-file.ts';
 import { problemText } from '../../src/config/file-problem.ts';
 
@@ -43,14 +43,21 @@ describe('the configuration', () => {
   });
 
   it.each(['', '# nothing yet\n', '{}'])('of the file %j is the same, beside that file', (text) => {
-    expect(accepted(text)).toEqual({ ...DEFAULTS, file: '/srv/cwd/conf/virtscale.yaml', policiesDir: '/srv/cwd/conf/policies' });
+    expect(accepted(text)).toEqual({
+      ...DEFAULTS,
+      file: '/srv/cwd/conf/virtscale.yaml',
+      policiesDir: '/srv/cwd/conf/policies',
+    });
   });
 
   it('of the example that is shipped says what is so anyway', () => {
     const text = readFileSync(new URL('../../virtscale.example.yaml', import.meta.url), 'utf8');
     expect(accepted(text)).toEqual(accepted(''));
     // What is commented out there must be right, too.
-    const all = text.replace(/^images: \[\]$/m, 'images:').replace(/^(\s*)# ?(?=( {1,2}|- )\S)/gm, '$1 ').replace(/^# (?=\w+: \S+$)/gm, '');
+    const all = text
+      .replace(/^images: \[\]$/m, 'images:')
+      .replace(/^(\s*)# ?(?=( {1,2}|- )\S)/gm, '$1 ')
+      .replace(/^# (?=\w+: \S+$)/gm, '');
     const rich = accepted(all.replace(/^ {3}(?=[- ])/gm, '  ').replace('stateDir', 'stateDir'));
     expect(rich.hosts.map(({ name, kind }) => [name, kind])).toEqual([
       ['local', 'embedded'],
@@ -140,7 +147,10 @@ describe('precedence', () => {
   it('of folders: flags relative to where one is, then the file', () => {
     const flags = { stateDir: 'here', policies: '/there' };
     expect(accepted(text, { flags })).toMatchObject({ stateDir: '/srv/cwd/here', policiesDir: '/there' });
-    expect(accepted(text)).toMatchObject({ stateDir: '/srv/cwd/conf/from-file', policiesDir: '/srv/cwd/conf/from-file' });
+    expect(accepted(text)).toMatchObject({
+      stateDir: '/srv/cwd/conf/from-file',
+      policiesDir: '/srv/cwd/conf/from-file',
+    });
   });
 
   it('of the default state folder: XDG, when absolute', () => {
@@ -167,23 +177,71 @@ describe('a bad file is refused with line and reason', () => {
     ['no hosts', 'hosts: []', '1:8: hosts: must list at least one host'],
     ['a host by neither way', 'hosts: [{ name: a }]', 'hosts[0]: needs either uri or embedded: true; it has neither'],
     ['a host both ways', 'hosts: [{ name: a, uri: "qemu:///system", embedded: true }]', 'it has both'],
-    ['another hypervisor', 'hosts: [{ name: a, uri: "xen:///" }]', 'hosts[0].uri: only QEMU hosts are supported, not xen'],
+    [
+      'another hypervisor',
+      'hosts: [{ name: a, uri: "xen:///" }]',
+      'hosts[0].uri: only QEMU hosts are supported, not xen',
+    ],
     ['ssh', 'hosts: [{ name: a, uri: "qemu+ssh://b/system" }]', 'transport ssh is not supported yet'],
     ['tls', 'hosts: [{ name: a, uri: "qemu://b/system" }]', 'transport tls is not supported yet'],
     ['no URI', 'hosts: [{ name: a, uri: b }]', 'hosts[0].uri: is not a libvirt URI'],
     ['no instance', 'hosts: [{ name: a, uri: "qemu+tcp://b" }]', 'needs /system or /session'],
-    ['a host twice', 'hosts: [{ name: a, embedded: true }, { name: a, uri: "qemu:///system" }]', 'hosts[1].name: there is another one named a'],
-    ['one libvirt twice', 'hosts: [{ name: a, uri: "qemu:///system" }, { name: b, uri: "qemu:///system" }]', 'hosts[1].uri: qemu:///system is in the list already'],
-    ['two embedded hosts', 'hosts: [{ name: a, embedded: true }, { name: b, embedded: true }]', 'there can be only one embedded host'],
-    ['a pool for the embedded host', 'hosts: [{ name: a, embedded: true, pool: { name: b } }]', 'hosts[0].pool: an embedded host has a pool of its own'],
-    ['a bridge for the embedded host', 'hosts: [{ name: a, embedded: true, network: { bridge: b } }]', 'can only forward ports'],
-    ['forwarding to the world', 'hosts: [{ name: a, embedded: true, network: { forward: 10.0.0 } }]', 'network.forward: must be three numbers of 127.0.0.0/8'],
-    ['two networks', 'hosts: [{ name: a, uri: "qemu:///system", network: { bridge: b, network: c } }]', 'hosts[0].network: needs exactly one of'],
-    ['a kernel without initrd', 'images: [{ name: a, path: /a, kernel: /k }]', 'images[0]: kernel and initrd go together'],
-    ['args without a kernel', 'images: [{ name: a, path: /a, args: quiet }]', 'images[0].args: args are the arguments of kernel'],
-    ['an unknown format', 'images: [{ name: a, path: /a, format: vmdk }]', 'images[0].format: must be qcow2 or raw, not "vmdk"'],
+    [
+      'a host twice',
+      'hosts: [{ name: a, embedded: true }, { name: a, uri: "qemu:///system" }]',
+      'hosts[1].name: there is another one named a',
+    ],
+    [
+      'one libvirt twice',
+      'hosts: [{ name: a, uri: "qemu:///system" }, { name: b, uri: "qemu:///system" }]',
+      'hosts[1].uri: qemu:///system is in the list already',
+    ],
+    [
+      'two embedded hosts',
+      'hosts: [{ name: a, embedded: true }, { name: b, embedded: true }]',
+      'there can be only one embedded host',
+    ],
+    [
+      'a pool for the embedded host',
+      'hosts: [{ name: a, embedded: true, pool: { name: b } }]',
+      'hosts[0].pool: an embedded host has a pool of its own',
+    ],
+    [
+      'a bridge for the embedded host',
+      'hosts: [{ name: a, embedded: true, network: { bridge: b } }]',
+      'can only forward ports',
+    ],
+    [
+      'forwarding to the world',
+      'hosts: [{ name: a, embedded: true, network: { forward: 10.0.0 } }]',
+      'network.forward: must be three numbers of 127.0.0.0/8',
+    ],
+    [
+      'two networks',
+      'hosts: [{ name: a, uri: "qemu:///system", network: { bridge: b, network: c } }]',
+      'hosts[0].network: needs exactly one of',
+    ],
+    [
+      'a kernel without initrd',
+      'images: [{ name: a, path: /a, kernel: /k }]',
+      'images[0]: kernel and initrd go together',
+    ],
+    [
+      'args without a kernel',
+      'images: [{ name: a, path: /a, args: quiet }]',
+      'images[0].args: args are the arguments of kernel',
+    ],
+    [
+      'an unknown format',
+      'images: [{ name: a, path: /a, format: vmdk }]',
+      'images[0].format: must be qcow2 or raw, not "vmdk"',
+    ],
     ['memory without a unit', 'flavors: [{ name: a, vcpus: 1, memory: 128 }]', 'flavors[0].memory: needs a unit'],
-    ['half a GiB of disk', 'flavors: [{ name: a, vcpus: 1, memory: 1G, disk: 1.5G }]', 'flavors[0].disk: must be whole GiB'],
+    [
+      'half a GiB of disk',
+      'flavors: [{ name: a, vcpus: 1, memory: 1G, disk: 1.5G }]',
+      'flavors[0].disk: must be whole GiB',
+    ],
     ['no vCPUs', 'flavors: [{ name: a, vcpus: 0, memory: 1G }]', 'flavors[0].vcpus: must be from 1 to 256, not 0'],
     ['a poll of nothing', 'poll: 10ms', 'poll: must be from 200ms to 1m, not 10ms'],
     ['an unknown level', 'log: { level: loud }', 'log.level: must be trace, debug, info'],
@@ -199,7 +257,8 @@ describe('a bad file is refused with line and reason', () => {
   });
 
   it('all of it at once', () => {
-    const text = 'listen: 0.0.0.0:1\npoll: 5\nhosts:\n  - { name: A, embedded: true }\n  - { name: b, embedded: true }\n';
+    const text =
+      'listen: 0.0.0.0:1\npoll: 5\nhosts:\n  - { name: A, embedded: true }\n  - { name: b, embedded: true }\n';
     expect(problems(text).map((problem) => problem.split(':')[1])).toEqual(['1', '2', '4', '5']);
   });
 });

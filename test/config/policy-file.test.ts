@@ -27,7 +27,9 @@ function accepted(text: string): Policy {
 /** `line:column path: reason` */
 function problems(text: string): readonly string[] {
   const result = parsePolicy(text, 'web.yaml', CATALOG);
-  return result.ok ? [] : result.problems.map(({ line, column, path, reason }) => `${line}:${column} ${path}: ${reason}`);
+  return result.ok
+    ? []
+    : result.problems.map(({ line, column, path, reason }) => `${line}:${column} ${path}: ${reason}`);
 }
 
 /** WEB with one part replaced, which must be there. */
@@ -127,16 +129,44 @@ describe('a bad policy is refused with line and reason', () => {
     ['far too many VMs', web('max: 4', 'max: 40000'), '3:6 max: must be from 0 to 1000, not 40000'],
     ['a missing key', web('group: web\n', ''), '1:1 group: is missing'],
     ['a name that cannot be one', web('group: web', 'group: Web Servers'), '1:8 group: must be a name'],
-    ['no image of that name', web('image: backend', 'image: backed'), '4:20 template.image: no image is named "backed" (did you mean "backend"?); there are: backend'],
-    ['no flavor of that name', web('flavor: small', 'flavor: huge'), 'no flavor is named "huge"; there are: small, medium, large'],
+    [
+      'no image of that name',
+      web('image: backend', 'image: backed'),
+      '4:20 template.image: no image is named "backed" (did you mean "backend"?); there are: backend',
+    ],
+    [
+      'no flavor of that name',
+      web('flavor: small', 'flavor: huge'),
+      'no flavor is named "huge"; there are: small, medium, large',
+    ],
     ['no unit', web('for: 3s', 'for: 3'), '6:64 scale[0].for: needs a unit: write 3s for seconds'],
-    ['a percent sign', web('above: 75', 'above: 75%'), '6:55 scale[0].above: write the number of percent without the sign: 75'],
-    ['a threshold out of range', web('above: 75', 'above: 175'), 'scale[0].above: a threshold is a percentage from 0 to 100'],
+    [
+      'a percent sign',
+      web('above: 75', 'above: 75%'),
+      '6:55 scale[0].above: write the number of percent without the sign: 75',
+    ],
+    [
+      'a threshold out of range',
+      web('above: 75', 'above: 175'),
+      'scale[0].above: a threshold is a percentage from 0 to 100',
+    ],
     ['thresholds that must flap', web('below: 20', 'below: 40'), '7:56 scale[1].below: the group must flap'],
-    ['an unknown kind of rule', web('type: threshold', 'type: treshold'), 'scale[0].type: must be threshold, not "treshold"'],
+    [
+      'an unknown kind of rule',
+      web('type: threshold', 'type: treshold'),
+      'scale[0].type: must be threshold, not "treshold"',
+    ],
     ['an unknown metric', web('metric: cpu', 'metric: memory'), 'scale[0].metric: must be cpu, not "memory"'],
-    ['a rule both ways', web('above: 75', 'above: 75, below: 10'), 'scale[0].below: needs either above (to add) or below (to remove); it has both'],
-    ['a rule neither way', web('above: 75, ', ''), '6:5 scale[0]: needs either above (to add) or below (to remove); it has neither'],
+    [
+      'a rule both ways',
+      web('above: 75', 'above: 75, below: 10'),
+      'scale[0].below: needs either above (to add) or below (to remove); it has both',
+    ],
+    [
+      'a rule neither way',
+      web('above: 75, ', ''),
+      '6:5 scale[0]: needs either above (to add) or below (to remove); it has neither',
+    ],
     ['removing when hot', web('add: 1', 'remove: 1'), 'scale[0].remove: a rule with above adds VMs: use add'],
     ['two rules of one name', web('name: idle', 'name: hot'), '7:13 scale[1].name: there is another rule named hot'],
     ['a rule that is none', web('scale:\n', 'scale:\n  - fast\n'), '6:5 scale[0]: must be a block of keys, not "fast"'],
@@ -147,10 +177,22 @@ describe('a bad policy is refused with line and reason', () => {
     ['readiness in the wrong place', `${WEB}ready: { http: { port: 80 } }\n`, '8:1 ready: belongs inside template'],
     ['both sources', `${WEB}domains: [vm1]\n`, '8:1 domains: a group has either template or domains, not both'],
     ['no source', web('template:', 'tmplate:'), 'needs either template (VMs are made) or domains'],
-    ['a domain twice', 'group: a\nmin: 1\nmax: 2\ndomains: [vm1, vm2, vm1]\nready: { http: { port: 80 } }', '4:21 domains[2]: vm1 is in the list already'],
-    ['fewer domains than min', 'group: a\nmin: 3\nmax: 4\ndomains: [vm1, vm2]\nready: { http: { port: 80 } }', '2:6 min: min is 3, but only 2 domains are listed'],
+    [
+      'a domain twice',
+      'group: a\nmin: 1\nmax: 2\ndomains: [vm1, vm2, vm1]\nready: { http: { port: 80 } }',
+      '4:21 domains[2]: vm1 is in the list already',
+    ],
+    [
+      'fewer domains than min',
+      'group: a\nmin: 3\nmax: 4\ndomains: [vm1, vm2]\nready: { http: { port: 80 } }',
+      '2:6 min: min is 3, but only 2 domains are listed',
+    ],
     ['domains without readiness', 'group: a\nmin: 1\nmax: 2\ndomains: [vm1]\n', '4:1 domains: needs ready'],
-    ['an address with a port', 'group: a\nmin: 1\nmax: 2\ndomains: [{ name: vm1, address: "1.2.3.4/24" }]\nready: { http: { port: 80 } }', 'domains[0].address: must be an IP address'],
+    [
+      'an address with a port',
+      'group: a\nmin: 1\nmax: 2\ndomains: [{ name: vm1, address: "1.2.3.4/24" }]\nready: { http: { port: 80 } }',
+      'domains[0].address: must be an IP address',
+    ],
     ['an unknown placement', `${WEB}placement: random\n`, '8:12 placement: must be least-loaded, not "random"'],
     ['YAML that is none', 'group: [web', '1:12 : not valid YAML: '],
     ['a tab', 'group: web\nscale:\n\t- a\n', '3:1 : indentation must be spaces, not tabs'],
@@ -203,7 +245,27 @@ describe('a bad policy is refused with line and reason', () => {
     const fragment = fc.oneof(
       fc.constantFrom(...WEB.split(/(?<=[\s{}:,])/)),
       fc.string({ maxLength: 8 }),
-      fc.constantFrom('\n', '  ', '- ', '{', '}', '[', ']', ': ', '#', '&a ', '*a', '!t ', '|', '>', '"', "'", '---\n', '\t', '? '),
+      fc.constantFrom(
+        '\n',
+        '  ',
+        '- ',
+        '{',
+        '}',
+        '[',
+        ']',
+        ': ',
+        '#',
+        '&a ',
+        '*a',
+        '!t ',
+        '|',
+        '>',
+        '"',
+        "'",
+        '---\n',
+        '\t',
+        '? ',
+      ),
     );
     fc.assert(
       fc.property(fc.array(fragment, { maxLength: 60 }), (parts) => {

@@ -155,7 +155,7 @@ export function measured(percents: Readonly<Record<number, number>>, atMs = NOW_
   return Object.fromEntries(
     Object.entries(percents).map(([id, percent]) => [
       uuidOf(Number(id)),
-      { readAtMs: atMs, cpuTimeNs: 0, vcpus: 1, percent, percentAtMs: atMs },
+      { readAtMs: atMs, cpuTimeNs: 0, vcpus: 1, percent, percentFromMs: atMs - 1000, percentAtMs: atMs },
     ]),
   );
 }

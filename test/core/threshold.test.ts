@@ -12,7 +12,7 @@ function cpuOf(...percents: readonly (number | undefined)[]): GroupCpu {
     inService: percents.length,
     measured: known.length,
     sumPercent: known.reduce((sum, percent) => sum + percent, 0),
-    ...(known.length > 0 && { readAtMs: NOW_MS - 10 }),
+    ...(known.length > 0 && { sinceMs: NOW_MS - 10 }),
   };
 }
 
@@ -44,7 +44,7 @@ describe('threshold, scaling out', () => {
     expect(judge(outRule(), situation(cpuOf(percent))).verdict).toBe(verdict);
   });
 
-  it('counts from the reading that crossed, and fires when that was long enough ago', () => {
+  it('counts from the beginning of the interval that crossed, and fires when that was long enough ago', () => {
     const first = judge(outRule(), situation(cpuOf(90)));
     expect(first.remembered).toBe(NOW_MS - 10);
     expect(first.text).toBe('CPU 90 %, above 75 % for 10 ms of the 3 s it takes.');

@@ -179,7 +179,7 @@ describe('commands', () => {
   });
 
   it('a paused group launches nothing until it is resumed', async () => {
-    rig = await new Rig({ policies: [policy] }).start();
+    rig = await new Rig({ policies: [policyOf({ max: 3, rules: [] })] }).start();
     await rig.until('vm.launched');
     await rig.engine.pause('web');
     await rig.engine.setDesired('web', 3);

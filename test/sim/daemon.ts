@@ -28,6 +28,7 @@ export interface DaemonOptions {
   readonly pollMs: number;
   readonly storeFull: () => boolean;
   readonly storeLatencyMs: () => number;
+  readonly diesAt: (where: string) => boolean;
   readonly onDeath: (where: string) => void;
 }
 
@@ -43,7 +44,7 @@ export class Daemon {
   constructor(options: DaemonOptions) {
     const { clock, invariants, trace, world } = options;
     this.#options = options;
-    this.life = new Life((where) => {
+    this.life = new Life(options.diesAt, (where) => {
       for (const hypervisor of this.#hypervisors) hypervisor.crash();
       options.onDeath(where);
     });

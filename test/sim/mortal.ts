@@ -6,10 +6,12 @@ import type { Clock } from '../../src/ports/clock.ts';
 export class Life {
   #dead = false;
   #retired = false;
-  #dieAt: { readonly where: string; timesLeft: number } | undefined;
+  readonly #diesAt: (where: string) => boolean;
   readonly #onDeath: (where: string) => void;
 
-  constructor(onDeath: (where: string) => void) {
+  /** `diesAt` is asked at every point at which it may die. */
+  constructor(diesAt: (where: string) => boolean, onDeath: (where: string) => void) {
+    this.#diesAt = diesAt;
     this.#onDeath = onDeath;
   }
 
@@ -24,16 +26,6 @@ export class Life {
 
   get retired(): boolean {
     return this.#retired && !this.#dead;
-  }
-
-  /** It will die when it comes to this point for the `times`-th time from now. */
-  dieAt(where: string, times: number): void {
-    this.#dieAt = { where, timesLeft: times };
-  }
-
-  /** It shall not die at a point after all. */
-  spare(): void {
-    this.#dieAt = undefined;
   }
 
   kill(where: string): void {
@@ -55,10 +47,7 @@ export class Life {
 
   /** A point at which the daemon may die. */
   async point(where: string): Promise<void> {
-    if (this.#dieAt?.where === where) {
-      this.#dieAt.timesLeft -= 1;
-      if (this.#dieAt.timesLeft <= 0) this.kill(where);
-    }
+    if (!this.#dead && this.#diesAt(where)) this.kill(where);
     if (this.#dead) await never();
   }
 }

@@ -69,6 +69,7 @@ class Simulation implements DaemonControl {
   #store = new SqliteStore({ path: ':memory:' });
   #storeFullUntilMs = 0;
   #daemon: Daemon | undefined;
+  #deathPlan: { readonly where: string; timesLeft: number } | undefined;
   #quietUntilMs = 0;
   #faultsOver = false;
   #comesBack = true;
@@ -131,7 +132,7 @@ class Simulation implements DaemonControl {
     this.#faultsOver = true;
     this.#faults.end();
     this.#storeFullUntilMs = 0;
-    this.#daemon?.life.spare();
+    this.#deathPlan = undefined;
     this.#world.calmDown();
     this.#trace.line('the faults have ended');
     let sinceMs: number | undefined;
@@ -186,6 +187,7 @@ class Simulation implements DaemonControl {
       pollMs: this.#options.pollMs,
       storeFull: () => this.#clock.nowMs() < this.#storeFullUntilMs,
       storeLatencyMs: () => this.#storeTimes.next() * 3,
+      diesAt: (where) => this.#diesAt(where),
       onDeath: (where) => this.#died(where),
     });
     this.#daemon = daemon;
@@ -240,7 +242,17 @@ class Simulation implements DaemonControl {
   // --- what faults may do to it ------------------------------------------------------------------------------------
 
   killAt(where: string, times: number): void {
-    this.#daemon?.life.dieAt(where, times);
+    this.#deathPlan = { where, timesLeft: times };
+  }
+
+  /** A plan stays in force, over the lives of several daemons, until one of them comes there. */
+  #diesAt(where: string): boolean {
+    const plan = this.#deathPlan;
+    if (plan?.where !== where) return false;
+    plan.timesLeft -= 1;
+    if (plan.timesLeft > 0) return false;
+    this.#deathPlan = undefined;
+    return true;
   }
 
   kill(where: string): void {

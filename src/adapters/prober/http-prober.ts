@@ -1,7 +1,7 @@
 // The prober port over real HTTP: one GET on a connection of its own, an answer or nothing within the time.
 // Not here: how often to ask (engine).
 
-import { get } from 'node:http';
+import { type ClientRequest, get } from 'node:http';
 import type { Endpoint, ReadyCheck } from '../../core/model.ts';
 import { Fault } from '../../ports/fault.ts';
 import type { Prober } from '../../ports/prober.ts';
@@ -9,15 +9,9 @@ import type { Prober } from '../../ports/prober.ts';
 export class HttpProber implements Prober {
   probe({ address, port }: Endpoint, check: ReadyCheck, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.reject(cancelled());
+    const request = send(address, port, check.http.path);
+    if (request === undefined) return Promise.resolve(false);
     return new Promise<boolean>((resolve, reject) => {
-      // A connection that was accepted before the guest listened answers late or never: no reuse, and ended at the deadline.
-      const request = get({
-        host: address,
-        port,
-        path: check.http.path,
-        agent: false,
-        headers: { connection: 'close', 'user-agent': 'virtscale-probe' },
-      });
       const end = (): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
@@ -38,6 +32,17 @@ export class HttpProber implements Prober {
       request.once('response', ({ statusCode = 0 }) => answer(statusCode >= 200 && statusCode <= 399));
       request.once('error', () => answer(false));
     });
+  }
+}
+
+/** Undefined for what HTTP cannot carry, such as a path with a line break: that never becomes ready. */
+function send(host: string, port: number, path: string): ClientRequest | undefined {
+  try {
+    // A connection that was accepted before the guest listened answers late or never: none is used twice.
+    const headers = { connection: 'close', 'user-agent': 'virtscale-probe' };
+    return get({ host, port, path, agent: false, headers });
+  } catch {
+    return undefined;
   }
 }
 

@@ -34,7 +34,8 @@ export const threshold: Strategy<ThresholdRule> = {
       const text = `${valueText(rule, situation)}, ${side} ${percentText(rule.thresholdPercent)}.`;
       return told(rule, value, undefined, 'quiet', text);
     }
-    const crossedAtMs = crossedBeforeMs ?? Math.min(cpu.readAtMs ?? nowMs, nowMs);
+    // A mean over the last second that is beyond the threshold has been so for that second: three polls make `for: 3s`.
+    const crossedAtMs = crossedBeforeMs ?? Math.min(cpu.sinceMs ?? nowMs, nowMs);
     const lasted = nowMs - crossedAtMs;
     if (lasted < rule.forMs) {
       const text = `${seen} for ${durationText(lasted)} of the ${durationText(rule.forMs)} it takes.`;
