@@ -29,15 +29,15 @@ scale:
   - { name: hot, type: threshold, metric: cpu, above: 75, for: 3s, add: 1, cooldown: 1s }
 `;
 
-export async function liveBench(rounds: number, imageDir: string): Promise<readonly Row[]> {
-  const image = await buildGuestImage({ outDir: imageDir });
-  const files = await writeDemoFiles(GROUP, POLICY);
+export async function liveBench(rounds: number): Promise<readonly Row[]> {
+  const files = await writeDemoFiles({ policy: { group: GROUP, text: POLICY } });
   const port = await freePort();
   const logs = { log: join(files.folder, 'log.ndjson'), errors: join(files.folder, 'stderr.txt') };
   const daemon = await startDaemon(serveArguments(files, port), logs);
   const bench = new LiveBench(daemon, `http://127.0.0.1:${port}`);
   try {
     await bench.start();
+    const image = await buildGuestImage({ outDir: join(files.folder, 'image') });
     return [await bench.loadSteps(rounds), await bench.coldClones(rounds, image)];
   } finally {
     await bench.close();

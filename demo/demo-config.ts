@@ -40,7 +40,13 @@ scale:
  * Writes both into a new folder below the system's temporary one; the daemon's state goes beside them. The path is short, for
  * sockets lie below it and have 107 bytes; it is open to all, for guests run under another account than root.
  */
-export async function writeDemoFiles(group: string, policy: string, config = CONFIG): Promise<DemoFiles> {
+export async function writeDemoFiles(
+  content: {
+    readonly config?: string;
+    /** Absent: no group at all. */
+    readonly policy?: { readonly group: string; readonly text: string };
+  } = {},
+): Promise<DemoFiles> {
   const folder = await mkdtemp(join(tmpdir(), 'vs-'));
   await chmod(folder, 0o755);
   const files = {
@@ -51,8 +57,9 @@ export async function writeDemoFiles(group: string, policy: string, config = CON
     hostDir: join(folder, 's', HOST),
   };
   await mkdir(files.policies);
-  await writeFile(files.config, config);
-  await writeFile(join(files.policies, `${group}.yaml`), policy);
+  await writeFile(files.config, content.config ?? CONFIG);
+  const { policy } = content;
+  if (policy !== undefined) await writeFile(join(files.policies, `${policy.group}.yaml`), policy.text);
   return files;
 }
 

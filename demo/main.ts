@@ -37,7 +37,7 @@ interface DemoOptions {
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
   const pace = options.fast ? FAST_PACE : NORMAL_PACE;
   await clearOutput(options.out);
-  const files = await writeDemoFiles(GROUP, policyText(pace));
+  const files = await writeDemoFiles({ policy: { group: GROUP, text: policyText(pace) } });
   const broken = new AbortController();
   const limit = AbortSignal.timeout(pace.limitMs);
   const storySignal = AbortSignal.any([signal, limit, broken.signal]);
@@ -62,9 +62,8 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
     await runSteps(story.steps(), process.stdout.isTTY);
     keep = options.keep;
   } catch (error) {
-    failure = limit.aborted
-      ? new Error(`the story was not over after ${pace.limitMs / 1000} s`, { cause: error })
-      : error;
+    failure = storySignal.aborted ? storySignal.reason : error;
+    if (limit.aborted) failure = new Error(`the story was not over after ${pace.limitMs / 1000} s`);
   } finally {
     await story.close();
     if (keep) daemon?.leave();

@@ -77,8 +77,7 @@ export class Hosts {
     }
     const { name, uri, pool } = host;
     const network: GuestNetwork = host.network.kind === 'forward' ? forward(host.network.prefix) : host.network;
-    const accel = { kind: 'qemu', reason: 'not probed' } as const;
-    return { hypervisor: new LibvirtHypervisor({ host: name, uri, clock: this.#clock, pool, network, accel }), uri };
+    return { hypervisor: new LibvirtHypervisor({ host: name, uri, clock: this.#clock, pool, network }), uri };
   }
 
   async #bringUp({ name, forwardPrefix }: Extract<HostConfig, { kind: 'embedded' }>): Promise<Hypervisor> {

@@ -22,7 +22,7 @@ const uri = textUpTo(500).superRefine((text, context) => {
 
 const forwardPrefix = textUpTo(20).refine(
   (text) => /^127(\.\d{1,3}){2}$/.test(text) && text.split('.').every((part) => Number(part) <= 255),
-  { error: 'must be three numbers of 127.0.0.0/8, such as 127.0.1; VMs answer on 127.0.1.N' },
+  { error: 'must be three numbers of 127.0.0.0/8, such as 127.0.1; VMs answer on 127.0.1.N', abort: true },
 );
 
 const network = strict({

@@ -2,7 +2,13 @@
 
 import type { Read } from './read.ts';
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const UNITS_MS: ReadonlyMap<string, number> = new Map([
+  ['ms', 1],
+  ['s', 1000],
+  ['m', 60_000],
+  ['h', 3_600_000],
+  ['d', 86_400_000],
+]);
 
 /** Milliseconds, whole. A number without a unit is refused: nobody can tell seconds from milliseconds. */
 export function readDuration(value: unknown): Read<number> {
@@ -11,7 +17,7 @@ export function readDuration(value: unknown): Read<number> {
   }
   if (typeof value !== 'string') return { ok: false, reason: 'must be a duration such as 3s, 500ms, 2m or 1h' };
   const match = /^(\d{1,12}(?:\.\d{1,6})?) ?([a-z]+)$/.exec(value.trim());
-  const unitMs = match ? UNITS_MS[match[2] ?? ''] : undefined;
+  const unitMs = match ? UNITS_MS.get(match[2] ?? '') : undefined;
   if (match === null || unitMs === undefined) {
     return { ok: false, reason: `"${clip(value)}" is not a duration; write it as 3s, 500ms, 2m or 1h` };
   }

@@ -7,7 +7,7 @@ import { readDuration } from './duration.ts';
 import type { FileProblem, Path } from './file-problem.ts';
 import type { Read } from './read.ts';
 import { readSizeMiB } from './size.ts';
-import type { YamlText } from './yaml-text.ts';
+import { PROBLEMS_MAX, type YamlText } from './yaml-text.ts';
 
 /** An object that knows its keys: every other key is a problem of its own (one line of the message per key). */
 export function strict<S extends z.core.$ZodLooseShape>(shape: S): z.ZodObject<S, z.core.$strict> {
@@ -16,6 +16,7 @@ export function strict<S extends z.core.$ZodLooseShape>(shape: S): z.ZodObject<S
     error: (issue) => {
       if (issue.code !== 'unrecognized_keys') return undefined;
       return issue.keys
+        .slice(0, PROBLEMS_MAX)
         .map((key) => {
           const hint = closest(key, known) === undefined ? `; known here: ${known.join(', ')}` : didYouMean(key, known);
           return `unknown key${hint}`;
@@ -122,7 +123,9 @@ function problemsOf(issue: z.core.$ZodIssue, yaml: YamlText): readonly FileProbl
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
   if (issue.code !== 'unrecognized_keys') return [yaml.problem(path, issue.message)];
   const reasons = issue.message.split('\n');
-  return issue.keys.map((key, index) => yaml.problem([...path, key], reasons[index] ?? 'unknown key', 'key'));
+  return issue.keys
+    .slice(0, PROBLEMS_MAX)
+    .map((key, index) => yaml.problem([...path, key], reasons[index] ?? 'unknown key', 'key'));
 }
 
 function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {

@@ -1,7 +1,7 @@
 // Reads YAML of unknown origin into plain data that knows where in the text each value stands. Bounded in size; no anchors, no tags.
 // Not here: what the data must look like (schemas).
 
-import { isMap, isPair, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument, visit } from 'yaml';
+import { isMap, isPair, isScalar, isSeq, LineCounter, type ParsedNode, parseDocument, visit, type YAMLMap } from 'yaml';
 import { type FileProblem, type Path, pathText } from './file-problem.ts';
 
 /** More problems than this help nobody. */
@@ -35,6 +35,8 @@ export function readYaml(text: string, file: string, maxBytes: number): YamlResu
       lineCounter: lines,
       prettyErrors: false,
       stringKeys: true,
+      // Its own search for keys that are there twice takes time quadratic in their number: minutes for a large file.
+      uniqueKeys: false,
       // 'silent' would let a second document pass; 'warn' would write to the process's warnings.
       logLevel: 'error',
     });
@@ -45,6 +47,9 @@ export function readYaml(text: string, file: string, maxBytes: number): YamlResu
     at(pos[0], '', syntaxReason(code, message, text.slice(pos[0], pos[1]))),
   );
   visit(document, {
+    Map: (_key, node) => {
+      for (const offset of repeatedKeys(node)) problems.push(at(offset, '', 'this key is here a second time'));
+    },
     Alias: (_key, node) => {
       problems.push(at(node.range?.[0] ?? 0, '', 'aliases (*name) are not allowed; write the value out'));
     },
@@ -94,14 +99,23 @@ function offsetOf(root: ParsedNode | null, path: Path, part: 'key' | 'value'): n
   return offset;
 }
 
+function repeatedKeys(map: YAMLMap): readonly number[] {
+  const seen = new Set<unknown>();
+  return map.items.flatMap(({ key }) => {
+    if (!isScalar(key) || !seen.has(key.value)) {
+      if (isScalar(key)) seen.add(key.value);
+      return [];
+    }
+    return [key.range?.[0] ?? 0];
+  });
+}
+
 function startOf(node: unknown): number | undefined {
   return (node as ParsedNode | null | undefined)?.range?.[0];
 }
 
 function syntaxReason(code: string, message: string, part: string): string {
   switch (code) {
-    case 'DUPLICATE_KEY':
-      return 'this key is here a second time';
     case 'MULTIPLE_DOCS':
       return 'a second document begins here (---); one file holds one';
     case 'TAB_AS_INDENT':

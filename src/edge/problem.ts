@@ -1,25 +1,6 @@
 // Every error a client is told over HTTP, as an RFC 9457 document, and the error that carries one out of a handler.
 // Not here: deciding that something is wrong (routes, guards).
 
-/** The last part of a problem's `type`; docs/API.md has the table. */
-export type ProblemName =
-  | 'invalid-request'
-  | 'host-not-allowed'
-  | 'cross-origin'
-  | 'not-found'
-  | 'method-not-allowed'
-  | 'conflict'
-  | 'expired'
-  | 'ahead'
-  | 'body-too-large'
-  | 'unsupported-media-type'
-  | 'idempotency-key-reused'
-  | 'upgrade-required'
-  | 'internal'
-  | 'not-ready'
-  | 'too-many-subscribers'
-  | 'timed-out';
-
 /** One thing wrong with a request: where it stands and what is wrong there. */
 export interface ProblemSpot {
   /** e.g. `body.desired`, `query.limit`, `header.host` */
@@ -36,7 +17,8 @@ export interface Problem {
   readonly [member: string]: unknown;
 }
 
-const TITLES: Readonly<Record<ProblemName, readonly [status: number, title: string]>> = {
+/** By the last part of a problem's `type`; docs/API.md has the table. */
+const TITLES = {
   'invalid-request': [400, 'The request is not valid'],
   'host-not-allowed': [403, 'This host name is not allowed'],
   'cross-origin': [403, 'Requests from other origins are refused'],
@@ -53,7 +35,10 @@ const TITLES: Readonly<Record<ProblemName, readonly [status: number, title: stri
   'not-ready': [503, 'Not ready'],
   'too-many-subscribers': [503, 'Too many event subscribers'],
   'timed-out': [503, 'No answer in time'],
-};
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ProblemName = keyof typeof TITLES;
+export const PROBLEM_NAMES = Object.keys(TITLES) as readonly ProblemName[];
 
 export const PROBLEM_TYPE_PREFIX = 'urn:virtscale:problem:';
 export const PROBLEM_MEDIA_TYPE = 'application/problem+json';

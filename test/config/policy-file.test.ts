@@ -233,6 +233,8 @@ describe('a bad policy is refused with line and reason', () => {
     ['deeply nested', `a: ${'['.repeat(200_000)}`],
     ['deeply nested blocks', `a: ${'{b: '.repeat(100_000)}`],
     ['ten thousand keys', Array.from({ length: 10_000 }, (_, index) => `key${index}: 1`).join('\n')],
+    ['ten thousand rules', `scale: [${'{a: 1},'.repeat(10_000)}]`],
+    ['garbage to the brim', 'a: ]\n'.repeat(25_000)],
     ['a billion laughs', 'a: &a [x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\n'],
     ['a very long key', `${'k'.repeat(200_000)}: 1`],
   ])('%s: with few words', (_name, text) => {

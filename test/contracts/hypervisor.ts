@@ -216,19 +216,17 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
     describe('definitions', () => {
       check('a defined domain is off, has its size and its metadata, whatever is written in them', async () => {
         const plain = aSpec();
-        const spec = { ...plain, metadata: { ...plain.metadata, owner: `a<b>&'"\u00e9\u{1F600}`, operation: ' d 1 ' } };
+        const spec = {
+          ...plain,
+          metadata: { ...plain.metadata, owner: `a<b>&'"\u00e9\u{1F600}`, operation: ' d\t1\n' },
+        };
         await hypervisor.createDisk(spec, never);
         const { endpoint } = await hypervisor.define(spec, never);
         expect(endpoint !== undefined).toBe(fixture.forwards);
         const seen = await domainOf(spec.uuid);
         expect(seen).toMatchObject({ name: spec.name, state: 'stopped', vcpus: 1, memoryMiB: fixture.memoryMiB });
         expect(seen).not.toHaveProperty('cpuTimeNs');
-        expect(seen?.metadata).toEqual({
-          ...spec.metadata,
-          operation: seen?.metadata?.operation,
-          ...(endpoint && { endpoint }),
-        });
-        expect(seen?.metadata?.operation.trim()).toBe('d 1');
+        expect(seen?.metadata).toEqual({ ...spec.metadata, ...(endpoint && { endpoint }) });
         await unmake(spec);
       });
 

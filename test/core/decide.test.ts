@@ -225,6 +225,16 @@ describe('CPU from the counters', () => {
     expect(served.decision).not.toHaveProperty('cpuPercent');
   });
 
+  it('is forgotten with the domain, but not because a host is silent', () => {
+    const known = memoryOf({ desired: 1, transient: { cpu: measured({ 1: 90 }) } });
+    const gone = turn([viewOf(1, { domain: null })], known);
+    expect(gone.decision.cpuByVm).toEqual({});
+    expect(gone.memory.transient.cpu).toEqual({});
+    expect(turn([viewOf(1, { domain: null, fresh: false })], known).decision.cpuByVm).toEqual({ 'web-1': 90 });
+    expect(turn([viewOf(1, { domain: { state: 'stopped' } })], known).decision.cpuByVm).toEqual({});
+    expect(turn([viewOf(1, { domain: { state: 'unknown' } })], known).decision.cpuByVm).toEqual({ 'web-1': 90 });
+  });
+
   it('goes stale', () => {
     const old = (ageMs: number) => memoryOf({ desired: 1, transient: { cpu: measured({ 1: 90 }, NOW_MS - ageMs) } });
     const seen = [viewOf(1, { domain: { readAtMs: NOW_MS - 9000 } })];

@@ -155,6 +155,13 @@ describe('threshold, scaling in', () => {
     expect(judge(rule, situation(cpuOf(2, 2, 2, 2), { rules }), LONG_AGO_MS)).toMatchObject({ recommends: -3 });
   });
 
+  it('never projects beyond the last VM', () => {
+    const rule = inRule({ by: 3 });
+    const rules = [outRule({ thresholdPercent: 30 }), rule];
+    expect(judge(rule, situation(cpuOf(19, 19), { rules }), LONG_AGO_MS)).toMatchObject({ verdict: 'would-flap' });
+    expect(judge(rule, situation(cpuOf(1, 1), { rules }), LONG_AGO_MS)).toMatchObject({ recommends: -1 });
+  });
+
   it('projects from what will be left, when an earlier removal is not done yet', () => {
     const rules = [outRule({ thresholdPercent: 30 }), inRule()];
     // Four in service, three wanted: removing one more leaves two.

@@ -25,7 +25,10 @@ describe('hosts and VMs', () => {
   it('shows hosts with units in the names', async () => {
     const { app } = edgeApp({ hosts: [aHost(), aHost({ name: 'b', state: 'stale', reason: 'timed out' })] });
     const { hosts } = hostsSchema.parse(await (await app.request('/v1/hosts')).json());
-    expect(hosts.map(({ name, state }) => [name, state])).toEqual([['local', 'up'], ['b', 'stale']]);
+    expect(hosts.map(({ name, state }) => [name, state])).toEqual([
+      ['local', 'up'],
+      ['b', 'stale'],
+    ]);
     expect(hosts[0]?.capacity?.memoryFreeMiB).toBe(1024);
     expect((await app.request('/v1/hosts/b')).status).toBe(200);
   });
@@ -69,9 +72,18 @@ describe('groups', () => {
   });
 
   it('lists groups, also one that was not evaluated yet and one whose breaker is open', async () => {
-    const fresh = { policy: aPolicy({ group: 'new' }), file: 'new.yaml', memory: { paused: false, breaker: { failures: 0 } }, vms: [] };
+    const fresh = {
+      policy: aPolicy({ group: 'new' }),
+      file: 'new.yaml',
+      memory: { paused: false, breaker: { failures: 0 } },
+      vms: [],
+    };
     const broken = aGroup({
-      memory: { desired: 2, paused: true, breaker: { failures: 3, openedAtMs: NOW_MS, retryAtMs: NOW_MS + 60_000, lastReason: 'no image' } },
+      memory: {
+        desired: 2,
+        paused: true,
+        breaker: { failures: 3, openedAtMs: NOW_MS, retryAtMs: NOW_MS + 60_000, lastReason: 'no image' },
+      },
     });
     const { app } = edgeApp({ groups: [fresh, broken] });
     const { groups } = groupsSchema.parse(await (await app.request('/v1/groups')).json());
@@ -94,8 +106,12 @@ describe('groups', () => {
     expect(answer.status).toBe(200);
     expect(groupDetailSchema.parse(await answer.json()).desired).toBe(3);
     expect((await patch(5)).status).toBe(409);
-    expect(await (await app.request('/v1/groups/web/pause', { method: 'POST' })).json()).toMatchObject({ paused: true });
-    expect(await (await app.request('/v1/groups/web/resume', { method: 'POST' })).json()).toMatchObject({ paused: false });
+    expect(await (await app.request('/v1/groups/web/pause', { method: 'POST' })).json()).toMatchObject({
+      paused: true,
+    });
+    expect(await (await app.request('/v1/groups/web/resume', { method: 'POST' })).json()).toMatchObject({
+      paused: false,
+    });
     expect((await app.request('/v1/groups/none/pause', { method: 'POST' })).status).toBe(404);
     expect(engine.commands).toEqual(['desired web 3', 'desired web 5', 'pause web', 'resume web', 'pause none']);
   });

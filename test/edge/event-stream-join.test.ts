@@ -20,7 +20,8 @@ const EVENTS: readonly NewEvent[] = [
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.nat(EVENTS.length - 1).map((which) => ({ kind: 'store', which }) as const) },
   { weight: 2, arbitrary: fc.constant({ kind: 'publish' } as const) },
-  { weight: 2, arbitrary: fc.constant({ kind: 'yield' } as const) },
+  { weight: 3, arbitrary: fc.integer({ min: 1, max: 8 }).map((hops) => ({ kind: 'yield', hops }) as const) },
+  { weight: 1, arbitrary: fc.constant({ kind: 'turn' } as const) },
 );
 
 const scenario = fc.record({
@@ -29,9 +30,11 @@ const scenario = fc.record({
   since: fc.option(fc.nat(30), { nil: undefined }),
   pageSize: fc.integer({ min: 1, max: 7 }),
   group: fc.option(fc.constantFrom('web', 'db'), { nil: undefined }),
-  types: fc.option(fc.subarray<EventType>(['host.up', 'breaker.closed', 'policy.loaded'], { minLength: 1 }), { nil: undefined }),
-  beforeRead: fc.array(fc.nat(3), { minLength: 1, maxLength: 10 }),
-  afterRead: fc.array(fc.nat(3), { minLength: 1, maxLength: 10 }),
+  types: fc.option(fc.subarray<EventType>(['host.up', 'breaker.closed', 'policy.loaded'], { minLength: 1 }), {
+    nil: undefined,
+  }),
+  beforeRead: fc.array(fc.nat(6), { minLength: 1, maxLength: 10 }),
+  afterRead: fc.array(fc.nat(6), { minLength: 1, maxLength: 10 }),
 });
 
 const eventAt = (which: number): NewEvent => EVENTS[which] ?? { type: 'host.up', host: 'a' };
@@ -75,12 +78,20 @@ it('joins the past and the present without gap or repeat', async () => {
       const socket = new PlainSocket();
       const limits = { ...EVENT_STREAM_LIMITS, pageSize };
       const encode = (event: object): Buffer => Buffer.from(JSON.stringify(event));
-      const subscriber = new Subscriber(socket as unknown as WebSocket, log, { since, group, types }, limits, encode, () => undefined);
+      const subscriber = new Subscriber(
+        socket as unknown as WebSocket,
+        log,
+        { since, group, types },
+        limits,
+        encode,
+        () => undefined,
+      );
       const started = subscriber.start();
       for (const one of during) {
         if (one.kind === 'store') log.store(eventAt(one.which));
         else if (one.kind === 'publish') log.publish();
-        else await Promise.resolve();
+        else if (one.kind === 'turn') await turnOfTheLoop();
+        else for (let hop = 0; hop < one.hops; hop++) await Promise.resolve();
       }
       log.publish();
       await started;
@@ -88,7 +99,8 @@ it('joins the past and the present without gap or repeat', async () => {
       log.append(eventAt(0), eventAt(1), eventAt(2), eventAt(3));
       await turnOfTheLoop();
 
-      const wanted = (await log.page({ since: from, limit: 1000, ...(group && { group }), ...(types && { types }) })).events;
+      const wanted = (await log.page({ since: from, limit: 1000, ...(group && { group }), ...(types && { types }) }))
+        .events;
       const [hello, ...events] = socket.sent;
       expect(hello?.type).toBe('hello');
       expect(events.map(({ seq }) => seq)).toEqual(wanted.map(({ seq }) => seq));
@@ -96,6 +108,20 @@ it('joins the past and the present without gap or repeat', async () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+it('reads what it was not told of', async () => {
+  const { engine, wsUrl } = await liveEdge();
+  const { log } = engine;
+  const subscribe = log.subscribe.bind(log);
+  // An event log that loses the third notification.
+  log.subscribe = (listener) => subscribe((event) => event.seq === 3 || listener(event));
+  const client = new Client(`${wsUrl}/v1/events?since=0`);
+  await client.greeted();
+  await turnOfTheLoop();
+  for (let at = 0; at < 5; at++) log.append(eventAt(0));
+  await client.until(() => client.events.length >= 5);
+  expect(client.seqs).toEqual([1, 2, 3, 4, 5]);
 });
 
 it('does so over real sockets while events pour in', async () => {

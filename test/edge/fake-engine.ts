@@ -83,7 +83,16 @@ export function aPolicy(policy: Partial<Policy> = {}): Policy {
       },
     },
     rules: [
-      { name: 'hot', type: 'threshold', metric: 'cpu', direction: 'out', thresholdPercent: 75, forMs: 3000, by: 1, cooldownMs: 20_000 },
+      {
+        name: 'hot',
+        type: 'threshold',
+        metric: 'cpu',
+        direction: 'out',
+        thresholdPercent: 75,
+        forMs: 3000,
+        by: 1,
+        cooldownMs: 20_000,
+      },
     ],
     launchDeadlineMs: 60_000,
     drainGraceMs: 5000,
@@ -203,7 +212,11 @@ export class FakeEngine implements EngineView {
     this.commands.push(`desired ${name} ${desired}`);
     const group = this.group(name);
     if (group !== undefined && (desired < group.policy.min || desired > group.policy.max)) {
-      return { ok: false, refused: 'invalid', reason: `${desired} is not within ${group.policy.min} to ${group.policy.max}` };
+      return {
+        ok: false,
+        refused: 'invalid',
+        reason: `${desired} is not within ${group.policy.min} to ${group.policy.max}`,
+      };
     }
     return this.#change(name, { desired });
   }

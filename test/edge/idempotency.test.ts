@@ -7,7 +7,11 @@ import { idempotent } from '../../src/edge/idempotency.ts';
 function counted(maxKeys: number, keepMs: number) {
   const state = { calls: 0, nowMs: 0 };
   const app = new Hono();
-  app.post('/', idempotent({ maxKeys, keepMs }, () => state.nowMs), (c) => c.json({ call: ++state.calls }));
+  app.post(
+    '/',
+    idempotent({ maxKeys, keepMs }, () => state.nowMs),
+    (c) => c.json({ call: ++state.calls }),
+  );
   const post = async (key: string): Promise<number> => {
     const answer = await app.request('/', { method: 'POST', headers: { 'idempotency-key': key } });
     return (await answer.json()).call;

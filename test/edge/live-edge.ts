@@ -18,7 +18,10 @@ export interface LiveEdge extends EdgeApp {
   readonly wsUrl: string;
 }
 
-export async function liveEdge(limits: Partial<EventStreamLimits> = {}, parts: FakeEngineParts = {}): Promise<LiveEdge> {
+export async function liveEdge(
+  limits: Partial<EventStreamLimits> = {},
+  parts: FakeEngineParts = {},
+): Promise<LiveEdge> {
   const edge = edgeApp(parts);
   const stream = new EventStream({
     events: edge.engine.log,
@@ -70,7 +73,10 @@ export class Client {
     const deadline = performance.now() + WAIT_MS;
     while (!condition()) {
       const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`waited ${WAIT_MS} ms; ${this.messages.length} messages, closed: ${JSON.stringify(this.closed)}`);
+      if (left <= 0)
+        throw new Error(
+          `waited ${WAIT_MS} ms; ${this.messages.length} messages, closed: ${JSON.stringify(this.closed)}`,
+        );
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.min(left, 1000));
         this.#changed = () => {

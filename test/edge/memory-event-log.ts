@@ -28,7 +28,11 @@ export class MemoryEventLog implements EventLog {
   /** Stored and not yet published: the gap between a commit and its listeners. */
   store(event: NewEvent): LoggedEvent {
     this.#storedSeq += 1;
-    const logged: LoggedEvent = { ...event, seq: this.#storedSeq, at: new Date(1_800_000_000_000 + this.#storedSeq * 1000).toISOString() };
+    const logged: LoggedEvent = {
+      ...event,
+      seq: this.#storedSeq,
+      at: new Date(1_800_000_000_000 + this.#storedSeq * 1000).toISOString(),
+    };
     this.#stored.push(logged);
     if (this.#oldestSeq === 0) this.#oldestSeq = logged.seq;
     return logged;

@@ -15,7 +15,11 @@ async function scrape(app: ReturnType<typeof edgeApp>['app']): Promise<ReadonlyM
   return parsePrometheus(await answer.text());
 }
 
-function value(families: ReadonlyMap<string, Family>, name: string, labels: Record<string, string> = {}): number | undefined {
+function value(
+  families: ReadonlyMap<string, Family>,
+  name: string,
+  labels: Record<string, string> = {},
+): number | undefined {
   const samples = [...families.values()].flatMap((family) => family.samples);
   return samples.find(
     (sample) => sample.name === name && Object.entries(labels).every(([key, wanted]) => sample.labels[key] === wanted),
@@ -96,7 +100,8 @@ describe('/metrics', () => {
       ],
     });
     for (const families of [await scrape(app), await scrape(app)]) {
-      const of = (name: string, labels: Record<string, string>) => value(families, `libvirt_domain_info_${name}`, labels);
+      const of = (name: string, labels: Record<string, string>) =>
+        value(families, `libvirt_domain_info_${name}`, labels);
       expect(of('cpu_time_seconds_total', { domain: 'vm1', host: 'local' })).toBe(1.5);
       expect(of('cpu_time_seconds_total', { domain: 'vm1', host: 'b' })).toBeUndefined();
       expect(of('memory_usage_bytes', { domain: 'vm1', host: 'local' })).toBe(268_435_456);
@@ -110,7 +115,13 @@ describe('/metrics', () => {
 
   it('scrapes a thousand domains in well under a second', async () => {
     const domains = Array.from({ length: 1000 }, (_, at) => ({
-      host: `h${at % 10}`, name: `vm${at}`, uuid: `u${at}`, vcpus: 1, memoryMiB: 128, cpuTimeNs: at, running: true,
+      host: `h${at % 10}`,
+      name: `vm${at}`,
+      uuid: `u${at}`,
+      vcpus: 1,
+      memoryMiB: 128,
+      cpuTimeNs: at,
+      running: true,
     }));
     const { app } = edgeApp({ domains });
     const startedAt = performance.now();

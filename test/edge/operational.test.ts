@@ -5,7 +5,9 @@ import { readFileSync } from 'node:fs';
 import { Script } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { EVENT_TYPES } from '../../src/edge/event-text.ts';
+import { PROBLEM_NAMES, problem } from '../../src/edge/problem.ts';
 import { edgeApp } from './edge-app.ts';
+import { parsePrometheus } from './prometheus-text.ts';
 
 interface Operation {
   readonly responses: Readonly<Record<string, unknown>>;
@@ -24,7 +26,9 @@ describe('the OpenAPI document', () => {
     const { app } = edgeApp();
     const document = await openApi();
     expect(document.openapi).toBe('3.1.0');
-    const described = Object.entries(document.paths).flatMap(([path, verbs]) => Object.keys(verbs).map((verb) => `${verb} ${path}`));
+    const described = Object.entries(document.paths).flatMap(([path, verbs]) =>
+      Object.keys(verbs).map((verb) => `${verb} ${path}`),
+    );
     const served = app.routes
       .filter(({ path, method }) => path.startsWith('/v1/') && method !== 'ALL')
       .map(({ path, method }) => `${method.toLowerCase()} ${path.replaceAll(/:([a-z]+)/g, '{$1}')}`)
@@ -99,11 +103,24 @@ describe.each(['/', '/v1/docs'])('the page %s', (path) => {
   });
 });
 
-describe('docs/EVENTS.md', () => {
-  const text = readFileSync(new URL('../../docs/EVENTS.md', import.meta.url), 'utf8');
+describe('the documents', () => {
+  const read = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+  const rows = (name: string, pattern: RegExp) =>
+    [...read(name).matchAll(pattern)].map(([, first]) => first).toSorted();
 
-  it('has a row for every event type, and for no other', () => {
-    const rows = [...text.matchAll(/^\| `([a-z]+\.[a-z]+)` \|/gm)].map(([, type]) => type);
-    expect(rows.toSorted()).toEqual(EVENT_TYPES.toSorted());
+  it('EVENTS.md has a row for every event type, and for no other', () => {
+    expect(rows('EVENTS.md', /^\| `([a-z]+\.[a-z]+)` \|/gm)).toEqual(EVENT_TYPES.toSorted());
+  });
+
+  it('METRICS.md has a row for every metric of ours with its type, and for no other', async () => {
+    const families = parsePrometheus(await (await edgeApp().app.request('/metrics')).text());
+    const ours = [...families.values()].filter(({ name }) => /^(virtscale|libvirt)_/.test(name));
+    const documented = rows('METRICS.md', /^\| `((?:virtscale|libvirt)_[a-z_]+` \| [a-z]+) \|/gm);
+    expect(documented).toEqual(ours.map(({ name, type }) => [name, type].join('` | ')).toSorted());
+  });
+
+  it('API.md has a row for every problem, with its status', () => {
+    const documented = rows('API.md', /^\| `([a-z-]+` \| \d{3}) \|/gm);
+    expect(documented).toEqual(PROBLEM_NAMES.map((name) => [name, problem(name, '').status].join('` | ')).toSorted());
   });
 });

@@ -44,7 +44,9 @@ describe('problems', () => {
     const problem = await problemOf(await patch('{"desired":"3","min":1}'));
     expect(problem.errors?.map(({ where }) => where)).toEqual(expect.arrayContaining(['body.desired']));
     const query = await problemOf(await edgeApp().app.request('/v1/events?types=vm.exploded'));
-    expect(query.errors).toEqual([{ where: 'query.types', what: expect.stringContaining('"vm.exploded" is no event type') }]);
+    expect(query.errors).toEqual([
+      { where: 'query.types', what: expect.stringContaining('"vm.exploded" is no event type') },
+    ]);
   });
 
   it.each(['{"desired":-1}', '{"desired":1.5}', '{"desired":1e9}', '{}', '[]', 'null', '{"desired":', ''])(
@@ -65,7 +67,9 @@ describe('problems', () => {
 
   it('refuses other media types and bodies beyond the limit', async () => {
     expect((await problemOf(await patch('desired=3', { 'content-type': 'text/plain' }))).status).toBe(415);
-    expect((await problemOf(await patch('desired=3', { 'content-type': 'application/x-www-form-urlencoded' }))).status).toBe(415);
+    expect(
+      (await problemOf(await patch('desired=3', { 'content-type': 'application/x-www-form-urlencoded' }))).status,
+    ).toBe(415);
     const large = JSON.stringify({ desired: 1, padding: 'x'.repeat(MAX_BODY_BYTES) });
     expect((await problemOf(await patch(large))).status).toBe(413);
     const lying = await patch(large, { ...JSON_HEADERS, 'transfer-encoding': 'chunked' });
@@ -85,19 +89,34 @@ describe('problems', () => {
 describe('who may ask', () => {
   const get = (headers: Record<string, string>) => edgeApp().app.request('/v1/groups', { headers });
 
-  it.each(['127.0.0.1:7070', 'localhost', '[::1]:7070', '192.168.1.5', 'scaler.example:7070', 'Scaler.Example', 'a.localhost'])(
-    'serves the host %s',
-    async (host) => expect((await get({ host })).status).toBe(200),
-  );
+  it.each([
+    '127.0.0.1:7070',
+    'localhost',
+    '[::1]:7070',
+    '192.168.1.5',
+    'scaler.example:7070',
+    'Scaler.Example',
+    'a.localhost',
+  ])('serves the host %s', async (host) => expect((await get({ host })).status).toBe(200));
 
-  it.each(['evil.example', 'evil.example:7070', 'localhost.evil.example', '127.0.0.1.evil.example', 'scaler.example.evil', 'a@127.0.0.1', ''])(
-    'refuses the host %j',
-    async (host) => expect((await problemOf(await get({ host }))).name).toBe('host-not-allowed'),
+  it.each([
+    'evil.example',
+    'evil.example:7070',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    'scaler.example.evil',
+    'a@127.0.0.1',
+    '',
+  ])('refuses the host %j', async (host) =>
+    expect((await problemOf(await get({ host }))).name).toBe('host-not-allowed'),
   );
 
   const post = async (headers: Record<string, string>) => {
     const { app, engine } = edgeApp();
-    const answer = await app.request('/v1/groups/web/pause', { method: 'POST', headers: { host: '127.0.0.1:7070', ...headers } });
+    const answer = await app.request('/v1/groups/web/pause', {
+      method: 'POST',
+      headers: { host: '127.0.0.1:7070', ...headers },
+    });
     return [answer.status, engine.commands.length];
   };
 
@@ -140,7 +159,10 @@ describe('Idempotency-Key', () => {
     const { app, engine } = edgeApp();
     const answers = [await patch(app, 'k', 9), await patch(app, 'k', 9)];
     expect(answers.map(({ status }) => status)).toEqual([409, 409]);
-    expect(await Promise.all(answers.map(async (answer) => (await problemOf(answer)).name))).toEqual(['conflict', 'conflict']);
+    expect(await Promise.all(answers.map(async (answer) => (await problemOf(answer)).name))).toEqual([
+      'conflict',
+      'conflict',
+    ]);
     expect(engine.commands).toHaveLength(1);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bootSector } from '../../../src/adapters/hypervisor/embedded/boot-sector.ts';
+import { bootSector } from '../../../src/adapters/hypervisor/boot-sector.ts';
 
 describe('boot sector', () => {
   const sector = bootSector();

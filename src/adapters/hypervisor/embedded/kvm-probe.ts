@@ -3,8 +3,8 @@
 import { spawn } from 'node:child_process';
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bootSector, DEBUG_EXIT_PORT, RAN_STATUS } from '../boot-sector.ts';
 import { type Account, commandAs } from './account.ts';
-import { bootSector, DEBUG_EXIT_PORT, RAN_STATUS } from './boot-sector.ts';
 
 export interface AccelVerdict {
   readonly accel: 'kvm' | 'qemu';

@@ -15,6 +15,7 @@ import {
 import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
 import type { HostInfo, Hypervisor, VmSpec } from '../../../ports/hypervisor.ts';
+import { type AccelVerdict, probeAccel } from './accel-probe.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { DomainCatalog } from './domain-catalog.ts';
 import { domainXml, type GuestNetwork } from './domain-xml.ts';
@@ -32,8 +33,8 @@ export interface LibvirtHypervisorOptions {
   readonly clock: Clock;
   readonly pool: PoolOptions;
   readonly network: GuestNetwork;
-  /** As a probe found out; libvirt's own word on KVM is not enough. */
-  readonly accel: { readonly kind: 'kvm' | 'qemu'; readonly reason: string };
+  /** What an earlier probe found out. Absent: a probe guest is run once; libvirt's own word on KVM is not enough. */
+  readonly accel?: AccelVerdict;
   /** Folder on the host for guests' serial output; absent: a pty each. */
   readonly consoleDir?: string;
   /** Deadline of each single call of libvirt; the caller's signal may be earlier. Default 10 000; work that starts QEMU or copies: 60 000. */
@@ -66,6 +67,8 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #feed: ChangeFeed;
   /** Choosing an address and defining the domain that has it: one after another. */
   #defining: Promise<unknown> = Promise.resolve();
+  #probing: Promise<AccelVerdict> | undefined;
+  readonly #closing = new AbortController();
 
   constructor(options: LibvirtHypervisorOptions) {
     const { clock, host, pool, random, uri } = options;
@@ -91,9 +94,23 @@ export class LibvirtHypervisor implements Hypervisor {
         const advice = `virtscale needs libvirt ${formatVersion(LIBVIRT_LEAST)} or later (Debian 12, Ubuntu 24.04, RHEL 9.2); upgrade the host.`;
         throw new Fault('refused', message, { advice });
       }
-      const { kind, reason } = this.#options.accel;
+      const { kind, reason } = await this.#accel(signal);
       return { libvirt: formatVersion(libvirt), qemu: formatVersion(qemu), accel: kind, accelReason: reason };
     });
+  }
+
+  /** Probed once per life of this adapter. The probe goes on when a caller gives up: with a broken KVM it takes its time. */
+  async #accel(signal: AbortSignal | undefined): Promise<AccelVerdict> {
+    const { accel, pool, random, uri } = this.#options;
+    if (accel !== undefined) return accel;
+    this.#probing ??= this.#disks
+      .capacity({ signal: this.#closing.signal })
+      .then(() => probeAccel({ uri, random, ...KEEPALIVE }, pool.name, this.#closing.signal))
+      .catch((error: unknown) => {
+        this.#probing = undefined;
+        throw error;
+      });
+    return orAborted(this.#probing, signal);
   }
 
   observe(signal: AbortSignal): Promise<HostObservation> {
@@ -128,7 +145,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async #define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
-    const { accel, consoleDir, network } = this.#options;
+    const { consoleDir, network } = this.#options;
     const domains = await this.#work.listDomains(0, call);
     const known = domains.find(({ uuid }) => uuid === spec.uuid);
     const clash = domains.find(({ name, uuid }) => (name === spec.name) !== (uuid === spec.uuid));
@@ -139,7 +156,7 @@ export class LibvirtHypervisor implements Hypervisor {
       network.kind === 'forward' ? (before?.endpoint ?? (await this.#freeEndpoint(domains, network, call))) : undefined;
     const diskPath = await this.#disks.pathOf(spec.name, call);
     const xml = domainXml(spec, {
-      accel: accel.kind,
+      accel: (await this.#accel(call.signal)).kind,
       network,
       diskPath,
       ...(endpoint && { endpoint }),
@@ -244,6 +261,7 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
     await Promise.all([this.#control.close(), this.#work.close()]);
   }
 

@@ -82,8 +82,8 @@ export class OverlayDisks {
     try {
       volume = await this.#client.createVolume(pool, xml, 0, options);
     } catch (error) {
-      if (!isLibvirtError(error, ErrorCode.OPERATION_FAILED, ErrorCode.STORAGE_VOL_EXIST)) throw error;
-      if (!/already exists|in use/i.test(error.message)) throw error;
+      // libvirt says it with several numbers.
+      if (!isLibvirtError(error) || !/already exists|exists already/i.test(error.message)) throw error;
       volume = await this.#createOverUnlisted(pool, name, xml, options);
     }
     await this.#verify(volume, spec, options);

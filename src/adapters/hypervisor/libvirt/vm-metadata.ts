@@ -9,15 +9,11 @@ import { childOf, parseXml, type XmlElement } from './xml-tree.ts';
 export const METADATA_URI = 'https://virtscale.dev/xmlns/vm/1';
 
 export function metadataXml(metadata: VmMetadata): XmlText {
-  const { endpoint } = metadata;
+  const { endpoint, ...attributes } = metadata;
   return element(
     'virtscale:vm',
-    { 'xmlns:virtscale': METADATA_URI, id: metadata.id },
-    element('virtscale:group', {}, metadata.group),
-    element('virtscale:owner', {}, metadata.owner),
-    element('virtscale:operation', {}, metadata.operation),
-    element('virtscale:image', {}, metadata.image),
-    element('virtscale:flavor', {}, metadata.flavor),
+    // Attributes, since white space around an element's text does not survive everybody who edits XML.
+    { 'xmlns:virtscale': METADATA_URI, ...attributes },
     endpoint && element('virtscale:endpoint', { address: endpoint.address, port: endpoint.port }),
   );
 }
@@ -30,10 +26,8 @@ export function readMetadata(xml: string): VmMetadata | undefined {
   } catch {
     return undefined;
   }
+  const { flavor, group, image, operation, owner } = vm.attributes;
   const id = Number(vm.attributes['id']);
-  const [group, owner, operation, image, flavor] = ['group', 'owner', 'operation', 'image', 'flavor'].map(
-    (name) => childOf(vm, name)?.text,
-  );
   if (vm.name !== 'vm' || !Number.isSafeInteger(id) || id < 1) return undefined;
   if (group === undefined || owner === undefined || operation === undefined) return undefined;
   if (image === undefined || flavor === undefined) return undefined;

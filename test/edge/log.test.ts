@@ -1,0 +1,95 @@
+// The daemon's log as a program reads it: one JSON object per line.
+
+import { Writable } from 'node:stream';
+import { expect, it } from 'vitest';
+import type { NewEvent } from '../../src/core/events.ts';
+import { EVENT_TYPES, eventText } from '../../src/edge/event-text.ts';
+import { createLog, logEvents } from '../../src/edge/log.ts';
+import { MemoryEventLog } from './memory-event-log.ts';
+
+const vm = { id: 7, name: 'web-7', uuid: 'u', host: 'a' };
+const endpoint = { address: '127.0.1.7', port: 80 };
+const decision = {
+  id: 'd',
+  desiredBefore: 1,
+  desired: 2,
+  cause: 'rule',
+  decideMs: 0.1,
+  actions: [],
+  text: 'more\nof it',
+} as const;
+
+/** One of each type. */
+const EVENTS: readonly NewEvent[] = [
+  { type: 'daemon.started', version: '1', hosts: ['a', 'b'] },
+  { type: 'daemon.stopping', reason: 'SIGTERM' },
+  { type: 'host.up', host: 'a' },
+  { type: 'host.unreachable', host: 'a', reason: 'timed out' },
+  { type: 'policy.loaded', group: 'web', file: 'f' },
+  { type: 'policy.rejected', file: 'f', line: 3, reason: 'no' },
+  { type: 'policy.removed', group: 'web', file: 'f' },
+  { type: 'group.changed', group: 'web', change: { what: 'desired', from: 1, to: 2, by: 'user' } },
+  { type: 'decision.made', group: 'web', decision },
+  { type: 'vm.launching', group: 'web', vm, decision: 'd' },
+  { type: 'vm.launched', group: 'web', vm, endpoint, launchMs: 2345 },
+  { type: 'vm.adopted', group: 'web', vm, reason: 'found' },
+  { type: 'vm.draining', group: 'web', vm, reason: 'idle', graceMs: 5000 },
+  { type: 'vm.drained', group: 'web', vm },
+  { type: 'vm.removed', group: 'web', vm, reason: 'idle' },
+  { type: 'vm.failed', group: 'web', vm, reason: 'not ready', step: 'started' },
+  { type: 'vm.lost', group: 'web', vm, reason: 'vanished' },
+  { type: 'breaker.opened', group: 'web', failures: 3, retryAt: '2027-01-15T08:00:00.000Z', reason: 'no image' },
+  { type: 'breaker.closed', group: 'web' },
+];
+
+async function lines(work: (log: Awaited<ReturnType<typeof createLog>>) => void): Promise<Record<string, unknown>[]> {
+  let text = '';
+  const to = new Writable({
+    write: (chunk, _encoding, done) => {
+      text += chunk;
+      done();
+    },
+  });
+  work(await createLog({ to }));
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+it('writes one line per event, with all its fields and a sentence', async () => {
+  const events = new MemoryEventLog();
+  const written = await lines((log) => {
+    const stop = logEvents(log, events);
+    events.append(...EVENTS);
+    stop();
+    events.append({ type: 'host.up', host: 'a' });
+  });
+  expect(written).toHaveLength(EVENTS.length);
+  expect(written.map(({ type }) => type)).toEqual(EVENTS.map(({ type }) => type));
+  written.forEach((line, at) => {
+    expect(line).toMatchObject({ ...EVENTS[at], seq: at + 1 });
+    expect(line['time']).toMatch(/^\d{4}-\d\d-\d\dT.*Z$/);
+    expect(line['msg']).toBe(eventText(EVENTS[at] ?? { type: 'host.up', host: '' }));
+  });
+  expect(written.find(({ type }) => type === 'vm.failed')?.['level']).toBe('error');
+  expect(written.find(({ type }) => type === 'vm.launched')).toMatchObject({
+    level: 'info',
+    msg: 'web: web-7 on a serves at 127.0.1.7:80 after 2.35 s',
+  });
+});
+
+it('has a sentence without gaps for every type', () => {
+  expect(EVENTS.map(({ type }) => type).toSorted()).toEqual(EVENT_TYPES.toSorted());
+  for (const event of EVENTS) expect(eventText(event)).not.toMatch(/undefined|\[object|NaN/);
+});
+
+it('writes errors with their stack and keeps to its level', async () => {
+  const written = await lines((log) => {
+    log.debug({}, 'quiet');
+    log.error({ err: new Error('broken') }, 'loud');
+  });
+  expect(written).toMatchObject([
+    { level: 'error', msg: 'loud', err: { message: 'broken', stack: expect.any(String) } },
+  ]);
+});
