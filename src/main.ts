@@ -82,7 +82,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     `virtscale listens on ${listening.url}`,
   );
 
-  const folder = new PolicyFolder(config.policiesDir, () => hosts.catalog, engine, log);
+  const folder = new PolicyFolder(config.policiesDir, () => hosts.catalog, engine, log, config.pollMs);
   const onHangup = () => void folder.reload();
   process.on('SIGHUP', onHangup);
   await Promise.race([hosts.prepare(), ended.promise]);

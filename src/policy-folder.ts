@@ -5,6 +5,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MAX_POLICY_BYTES, type PolicyCatalog, parsePolicy } from './config/policy-file.ts';
+import { DEFAULT_LINT_CONTEXT } from './core/lint-policy.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Log } from './engine/log.ts';
 
@@ -24,16 +25,18 @@ export class PolicyFolder {
   readonly #catalog: () => PolicyCatalog;
   readonly #engine: Engine;
   readonly #log: Log;
+  readonly #pollMs: number;
   readonly #seen = new Map<string, SeenFile>();
   #watcher: FSWatcher | undefined;
   #settling: NodeJS.Timeout | undefined;
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(folder: string, catalog: () => PolicyCatalog, engine: Engine, log: Log) {
+  constructor(folder: string, catalog: () => PolicyCatalog, engine: Engine, log: Log, pollMs: number) {
     this.#folder = folder;
     this.#catalog = catalog;
     this.#engine = engine;
     this.#log = log;
+    this.#pollMs = pollMs;
   }
 
   /** Reads the folder (making it when absent) and watches it from then on. */
@@ -95,7 +98,7 @@ export class PolicyFolder {
       return;
     }
     if (before?.text === text) return;
-    const parsed = parsePolicy(text, file, this.#catalog());
+    const parsed = parsePolicy(text, file, this.#catalog(), { ...DEFAULT_LINT_CONTEXT, pollMs: this.#pollMs });
     if (!parsed.ok) {
       const first = parsed.problems[0];
       const reason = parsed.problems.map((problem) => `line ${problem.line}: ${problem.reason}`).join('; ');

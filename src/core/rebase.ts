@@ -34,7 +34,9 @@ function rebaseVm(vm: VmRecord, nowMs: number): VmRecord {
   // In the phase's own time, deadlines lie behind its beginning: that far from now at the most.
   const deadlineAtMs = Math.min(vm.deadlineAtMs, nowMs + Math.max(0, vm.deadlineAtMs - vm.phaseAtMs));
   if (vm.phase !== 'launching') return { ...past, deadlineAtMs };
-  return { ...past, deadlineAtMs: Math.max(deadlineAtMs, nowMs + SECOND_LOOK_MS) };
+  // The beginning moves along, or the launch would from now on pass for one with so much more patience.
+  const laterMs = Math.max(0, nowMs + SECOND_LOOK_MS - deadlineAtMs);
+  return { ...past, phaseAtMs: Math.min(past.phaseAtMs + laterMs, nowMs), deadlineAtMs: deadlineAtMs + laterMs };
 }
 
 function rebaseMemory(durable: DurableMemory, nowMs: number): DurableMemory {

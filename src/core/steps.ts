@@ -44,8 +44,6 @@ export type Step =
   /** Nothing to do; `untilMs` says when time alone will change that. */
   | { readonly kind: 'wait'; readonly untilMs?: number };
 
-export type StepKind = Step['kind'];
-
 const WAIT: Step = { kind: 'wait' };
 
 /** The next step for a VM. `hostUp`: its host answers now. */

@@ -134,10 +134,15 @@ export const executors: Executors = {
 export function failedLaunch(record: VmRecord, reason: string, nowMs: number): Extract<Outcome, { kind: 'moved' }> {
   return {
     kind: 'moved',
-    record: inPhase(record, 'removing', nowMs, { step: 'intended', reason }),
+    record: inPhase(record, 'removing', nowMs, { ...withoutAsking(record, nowMs), reason }),
     events: [{ type: 'vm.failed', group: record.group, vm: eventVm(record), reason, step: record.step }],
     breaker: (memory) => recordLaunchFailure(memory, nowMs, reason),
   };
+}
+
+/** A guest of ours that never served has nothing to finish: its plug is pulled at once, so that it does not count against max for long. */
+function withoutAsking(record: VmRecord, nowMs: number): { step: VmStep; deadlineAtMs?: number } {
+  return record.kind === 'existing' ? { step: 'intended' } : { step: 'stopping', deadlineAtMs: nowMs };
 }
 
 function specOf(record: VmRecord): VmSpec {

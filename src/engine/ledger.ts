@@ -87,7 +87,8 @@ export class Ledger implements EventLog {
   }
 
   group(name: GroupName): GroupMemory {
-    return this.#memory[name] ?? EMPTY_GROUP_MEMORY;
+    // A group may be called `constructor`.
+    return (Object.hasOwn(this.#memory, name) ? this.#memory[name] : undefined) ?? EMPTY_GROUP_MEMORY;
   }
 
   /**

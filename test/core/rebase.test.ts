@@ -55,7 +55,10 @@ test('to do it twice is to do it once', () => {
   expect(rebase(once, NOW_MS - HOUR_MS)).toEqual(once);
 });
 
-test('a launch that was under way gets a second look', () => {
-  const late = aVmRecord(3, { phaseAtMs: NOW_MS - 60_000, changedAtMs: NOW_MS - 50_000, deadlineAtMs: NOW_MS - 1 });
-  expect(rebase({ vms: [late], memory: {} }, NOW_MS).vms[0]?.deadlineAtMs).toBe(NOW_MS + 10_000);
+test('a launch that was under way gets a second look, and no more patience than it had', () => {
+  const late = aVmRecord(3, { phaseAtMs: NOW_MS - 60_000, changedAtMs: NOW_MS - 50_000, deadlineAtMs: NOW_MS - 1000 });
+  const [again] = rebase({ vms: [late], memory: {} }, NOW_MS).vms;
+  expect(again).toMatchObject({ phaseAtMs: NOW_MS - 49_000, deadlineAtMs: NOW_MS + 10_000 });
+  const [back] = rebase({ vms: again === undefined ? [] : [again], memory: {} }, NOW_MS - HOUR_MS).vms;
+  expect(back).toMatchObject({ phaseAtMs: NOW_MS - HOUR_MS, deadlineAtMs: NOW_MS - HOUR_MS + 59_000 });
 });

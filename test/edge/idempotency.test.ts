@@ -14,7 +14,8 @@ function counted(maxKeys: number, keepMs: number) {
   );
   const post = async (key: string): Promise<number> => {
     const answer = await app.request('/', { method: 'POST', headers: { 'idempotency-key': key } });
-    return (await answer.json()).call;
+    const { call } = (await answer.json()) as { call: number };
+    return call;
   };
   return { state, post };
 }

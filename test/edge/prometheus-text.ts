@@ -18,45 +18,41 @@ export function parsePrometheus(text: string): ReadonlyMap<string, Family> {
   const families = new Map<string, { name: string; type: string; help: string; samples: Sample[] }>();
   const seen = new Set<string>();
   let current: string | undefined;
-  text
-    .slice(0, -1)
-    .split('\n')
-    .forEach((line, at) => {
-      const fail = (why: string): never => {
-        throw new Error(`line ${at + 1}: ${why}: ${line}`);
-      };
-      if (line === '') return;
-      const comment = /^# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$/.exec(line);
-      if (comment) {
-        const [, kind, name = '', rest = ''] = comment;
-        if (kind === 'HELP') {
-          if (families.has(name)) fail('a family twice');
-          families.set(name, { name, type: '', help: rest, samples: [] });
-          current = name;
-        } else {
-          const family = families.get(name);
-          if (family === undefined || family.type !== '' || current !== name) return fail('TYPE in the wrong place');
-          if (!/^(counter|gauge|histogram|summary|untyped)$/.test(rest)) fail('unknown type');
-          family.type = rest;
-        }
-        return;
+  for (const [at, line] of text.slice(0, -1).split('\n').entries()) {
+    const fail = (why: string): Error => new Error(`line ${at + 1}: ${why}: ${line}`);
+    if (line === '') continue;
+    const comment = /^# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*) (.+)$/.exec(line);
+    if (comment) {
+      const [, kind, name = '', rest = ''] = comment;
+      if (kind === 'HELP') {
+        if (families.has(name)) throw fail('a family twice');
+        families.set(name, { name, type: '', help: rest, samples: [] });
+        current = name;
+      } else {
+        const family = families.get(name);
+        if (family === undefined || family.type !== '' || current !== name) throw fail('TYPE in the wrong place');
+        if (!/^(counter|gauge|histogram|summary|untyped)$/.test(rest)) throw fail('unknown type');
+        family.type = rest;
       }
-      if (line.startsWith('#')) fail('an odd comment');
-      const sample = sampleOf(line) ?? fail('not a sample');
-      const family = current === undefined ? undefined : families.get(current);
-      if (family === undefined) return fail('a sample without a family');
-      const suffixes =
-        family.type === 'histogram'
-          ? ['_bucket', '_sum', '_count']
-          : family.type === 'summary'
-            ? ['', '_sum', '_count']
-            : [''];
-      if (!suffixes.some((suffix) => sample.name === family.name + suffix)) fail(`not of family ${family.name}`);
-      const key = sample.name + JSON.stringify(Object.entries(sample.labels).toSorted());
-      if (seen.has(key)) fail('a series twice');
-      seen.add(key);
-      family.samples.push(sample);
-    });
+      continue;
+    }
+    if (line.startsWith('#')) throw fail('an odd comment');
+    const sample = sampleOf(line);
+    if (sample === undefined) throw fail('not a sample');
+    const family = current === undefined ? undefined : families.get(current);
+    if (family === undefined) throw fail('a sample without a family');
+    const suffixes =
+      family.type === 'histogram'
+        ? ['_bucket', '_sum', '_count']
+        : family.type === 'summary'
+          ? ['', '_sum', '_count']
+          : [''];
+    if (!suffixes.some((suffix) => sample.name === family.name + suffix)) throw fail(`not of family ${family.name}`);
+    const key = sample.name + JSON.stringify(Object.entries(sample.labels).toSorted());
+    if (seen.has(key)) throw fail('a series twice');
+    seen.add(key);
+    family.samples.push(sample);
+  }
   return families;
 }
 

@@ -11,6 +11,7 @@ import { metadataXml } from '../../../src/adapters/hypervisor/libvirt/vm-metadat
 import type { VmMetadata } from '../../../src/core/model.ts';
 import { DomainState, ErrorCode } from '../../../src/libvirt/index.ts';
 import { FakeLibvirtd, fakeDomain } from '../../support/fake-libvirtd.ts';
+import { VirtualClock } from '../../support/virtual-clock.ts';
 
 const never = new AbortController().signal;
 const metadataOf = (id: number): VmMetadata => ({
@@ -48,6 +49,11 @@ beforeEach(async () => {
   });
   daemon.on('DOMAIN_GET_STATE', (call) => call.reply({ state: DomainState.RUNNING, reason: 1 }));
   daemon.on('DOMAIN_IS_ACTIVE', (call) => call.reply({ active: 1 }));
+  daemon.on('DOMAIN_LOOKUP_BY_UUID', (call) => {
+    const dom = domains.find(({ uuid }) => uuid === call.args.uuid);
+    if (dom === undefined) call.fail({ code: ErrorCode.NO_DOMAIN, message: 'no domain' });
+    else call.reply({ dom });
+  });
   daemon.on('DOMAIN_GET_METADATA', (call) => call.reply({ metadata: metadataXml(metadataOf(1)).xml }));
   daemon.on('NODE_GET_INFO', (call) =>
     call.reply({ model: 'x86_64', memory: 1000n, cpus: 2, mhz: 1000, nodes: 1, sockets: 1, cores: 2, threads: 1 }),
@@ -215,12 +221,31 @@ describe('shutdown', () => {
   test('fails when neither works and the domain still runs', async () => {
     daemon.on('DOMAIN_SHUTDOWN_FLAGS', (call) => call.fail({ code: ErrorCode.OPERATION_TIMEOUT, message: 'locked' }));
     await expect(hypervisor.shutdown(fakeDomain(1).uuid, never)).rejects.toMatchObject({ kind: 'busy' });
-    let asked = 0;
-    daemon.on('DOMAIN_IS_ACTIVE', (call) => {
-      asked += 1;
-      call.reply({ active: asked === 1 ? 1 : 0 });
-    });
+    daemon.on('DOMAIN_IS_ACTIVE', (call) => call.reply({ active: 0 }));
     await hypervisor.shutdown(fakeDomain(1).uuid, never);
+  });
+
+  test('a guest that does not hear is asked again, but not after it was started anew', async () => {
+    const clock = new VirtualClock();
+    await hypervisor.close();
+    hypervisor = open({ clock });
+    const pressed: string[] = [];
+    daemon.on('DOMAIN_SHUTDOWN_FLAGS', (call) => {
+      if (call.args.flags !== 1) return;
+      pressed.push(call.args.dom.name);
+      call.reply({});
+    });
+    await Promise.all([1, 2].map((n) => hypervisor.shutdown(fakeDomain(n).uuid, never)));
+    domains[1] = fakeDomain(2, 77);
+    const connection = await daemon.connection(daemon.connections.length - 1);
+    expect(pressed.toSorted()).toEqual(['vm1', 'vm2']);
+    for (let presses = 3; presses <= 5; presses += 1) {
+      await clock.run(clock.nowMs() + 4000);
+      await connection.until(() => pressed.length === presses);
+    }
+    await clock.run(clock.nowMs() + 60_000);
+    expect(pressed.slice(2)).toEqual(['vm1', 'vm1', 'vm1']);
+    expect(clock.pending).toBe(0);
   });
 });
 

@@ -47,6 +47,7 @@ export interface LibvirtHypervisorOptions {
 /** Procedures that virtscale needs came with it: Debian 12, Ubuntu 24.04, RHEL 9.2. */
 const LIBVIRT_LEAST = 9_000_000;
 const AGENT_SHUTDOWN_TIMEOUT_MS = 2000;
+const ASK_AGAIN_MS = [1000, 2000, 4000] as const;
 const KEEPALIVE = { keepaliveIntervalMs: 3000, keepaliveCount: 3, connectTimeoutMs: 5000, backoffMaxMs: 2000 } as const;
 /** Given up from the right when a libvirt says that it does not know one. */
 const UNDEFINE_FLAGS = [
@@ -65,10 +66,12 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #disks: OverlayDisks;
   readonly #poll: HostPoll;
   readonly #feed: ChangeFeed;
+  readonly #closing = new AbortController();
+  /** Domains that are being asked to shut down once more, by uuid. */
+  readonly #asking = new Set<string>();
   /** Choosing an address and defining the domain that has it: one after another. */
   #defining: Promise<unknown> = Promise.resolve();
   #probing: Promise<AccelVerdict> | undefined;
-  readonly #closing = new AbortController();
 
   constructor(options: LibvirtHypervisorOptions) {
     const { clock, host, pool, random, uri } = options;
@@ -203,11 +206,12 @@ export class LibvirtHypervisor implements Hypervisor {
   shutdown(uuid: string, signal: AbortSignal): Promise<void> {
     return this.#guarded(`shut down ${uuid}`, signal, async () => {
       const call = this.#call(signal);
-      if (!(await this.#isActive(uuid, call))) return;
+      const running = await this.#control.domainByUuid(uuid, call).catch(absent);
+      if (running === undefined || running.id < 0) return;
       // Both at once: the power button works where the agent is missing or hangs, the agent where nobody minds the button.
       const agentCall = { ...call, timeoutMs: AGENT_SHUTDOWN_TIMEOUT_MS };
-      const button = this.#work.shutdownDomain(byUuid(uuid), DomainShutdownFlags.ACPI_POWER_BTN, call);
-      const agent = this.#work.shutdownDomain(byUuid(uuid), DomainShutdownFlags.GUEST_AGENT, agentCall);
+      const button = this.#work.shutdownDomain(running, DomainShutdownFlags.ACPI_POWER_BTN, call);
+      const agent = this.#work.shutdownDomain(running, DomainShutdownFlags.GUEST_AGENT, agentCall);
       try {
         await Promise.any([button, agent]);
       } catch (error) {
@@ -215,7 +219,28 @@ export class LibvirtHypervisor implements Hypervisor {
         if (!(await this.#isActive(uuid, call))) return;
         throw error.errors[0];
       }
+      void this.#askAgain(running);
     });
+  }
+
+  /** A guest that still boots hears neither; so the button is pressed some more, as long as this very run of it lasts. */
+  async #askAgain(asked: Domain): Promise<void> {
+    if (this.#asking.has(asked.uuid)) return;
+    this.#asking.add(asked.uuid);
+    try {
+      for (const pauseMs of ASK_AGAIN_MS) {
+        await this.#options.clock.sleep(pauseMs, this.#closing.signal);
+        if (this.#closing.signal.aborted) return;
+        const call = this.#call(this.#closing.signal);
+        // libvirt gives each start another id.
+        if ((await this.#control.domainByUuid(asked.uuid, call)).id !== asked.id) return;
+        await this.#work.shutdownDomain(asked, DomainShutdownFlags.ACPI_POWER_BTN, call);
+      }
+    } catch {
+      // Gone, or out of reach: who asked looks at the domain's state anyway.
+    } finally {
+      this.#asking.delete(asked.uuid);
+    }
   }
 
   destroy(uuid: string, signal: AbortSignal): Promise<void> {
@@ -282,6 +307,7 @@ export class LibvirtHypervisor implements Hypervisor {
       signal.throwIfAborted();
       return await work();
     } catch (error) {
+      if (this.#closing.signal.aborted) throw new Fault('unreachable', `${said}: closed`, { cause: error });
       throw faultOf(error, said, signal);
     }
   }

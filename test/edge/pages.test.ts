@@ -1,0 +1,101 @@
+// The pages' scripts, run against a live edge with a document that is small and real enough. Looks are for a browser's tests.
+
+import { Script } from 'node:vm';
+import { expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { aDecision, aGroup, aVm } from './fake-engine.ts';
+import { type LiveEdge, liveEdge } from './live-edge.ts';
+import { SmallDocument, SmallNode } from './small-document.ts';
+
+const EVIL = '<img src=x onerror=alert(1)>';
+
+/** Runs the page's script as its browser would, until the test ends. */
+async function open({ listening }: LiveEdge, path: string): Promise<SmallDocument> {
+  const html = await (await fetch(listening.url + path)).text();
+  const script = /<script[^>]*>([\s\S]*?)<\/script>/.exec(html)?.[1] ?? '';
+  const page = new SmallDocument();
+  const timers: NodeJS.Timeout[] = [];
+  const sockets: WebSocket[] = [];
+  onTestFinished(() => {
+    for (const timer of timers) clearInterval(timer);
+    for (const socket of sockets) {
+      socket.onclose = null;
+      socket.terminate();
+    }
+  });
+  class PageSocket extends WebSocket {
+    constructor(url: URL) {
+      super(url);
+      this.on('error', () => undefined);
+      sockets.push(this);
+    }
+  }
+  const globals = {
+    document: page,
+    Node: SmallNode,
+    location: { href: listening.url + path },
+    URL,
+    AbortSignal,
+    WebSocket: PageSocket,
+    fetch: (target: string, init: RequestInit) => fetch(new URL(target, listening.url), init),
+    setTimeout: (work: () => void, ms: number) => timers.push(setTimeout(work, ms)),
+    setInterval: (work: () => void, ms: number) => timers.push(setInterval(work, ms)),
+  };
+  await new Script(`(async () => {${script}})()`).runInNewContext(globals);
+  return page;
+}
+
+async function until(condition: () => boolean, what: () => string): Promise<void> {
+  for (let tries = 0; tries < 1000; tries++) {
+    if (condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(what());
+}
+
+it('the status page shows what there is, follows events, and makes no markup of data', async () => {
+  const vms = [aVm({ name: EVIL }), aVm({ id: 8, phase: 'launching' }, { state: 'absent' })];
+  const edge = await liveEdge({}, { groups: [aGroup({ vms, lastDecision: aDecision({ text: EVIL }) })] });
+  const page = await open(edge, '/');
+  const [groups, rows, hosts, live, events] = ['groups', 'vms', 'hosts', 'live', 'events'].map((id) =>
+    page.getElementById(id),
+  );
+  await until(
+    () => live?.textContent === 'live' && /web/.test(groups?.textContent ?? ''),
+    () => groups?.textContent ?? '',
+  );
+  expect(groups?.textContent).toMatch(/web.*1.*of 1 wanted, 1 to 4.*91 %/);
+  expect(groups?.textContent).toContain(EVIL);
+  expect(rows?.textContent).toMatch(/in-service.*running.*127\.0\.1\.7:80/);
+  expect(hosts?.textContent).toContain('1.0 of 4.0 GiB');
+  expect([...(rows?.tags ?? []), ...(groups?.tags ?? [])]).not.toContain('img');
+
+  await edge.engine.pause('web');
+  edge.engine.log.append({ type: 'group.changed', group: 'web', change: { what: 'paused', by: 'user' } });
+  await until(
+    () => /paused/.test(groups?.textContent ?? ''),
+    () => groups?.textContent ?? '',
+  );
+  expect(events?.textContent).toMatch(/1 .* group\.changed web · paused/);
+  edge.stream.terminate();
+  await until(
+    () => live?.textContent === 'reconnecting',
+    () => live?.textContent ?? '',
+  );
+  edge.engine.log.append({ type: 'host.up', host: EVIL });
+  await until(
+    () => (events?.textContent ?? '').includes(EVIL),
+    () => events?.textContent ?? '',
+  );
+  expect(events?.childElementCount).toBe(2);
+});
+
+it('the API page shows every path and schema', async () => {
+  const edge = await liveEdge();
+  const page = await open(edge, '/v1/docs');
+  const text = page.getElementById('main').textContent;
+  for (const said of ['/v1/groups/{name}/pause', 'patch', 'desired', 'GroupDetail', 'Problem', 'vm.launched']) {
+    expect(text).toContain(said);
+  }
+  expect(page.getElementById('version').textContent).toBe('1.2.3');
+});
