@@ -21,16 +21,21 @@ export interface DaemonProcess {
   leave(): void;
 }
 
-/** Its standard output, one JSON object per line, goes into `files.log`; what it has to say besides goes into `files.errors`. */
+/**
+ * `program`: another way to run virtscale than from source. Its standard output, one JSON object per line, goes into `files.log`; what it has to
+ * say besides goes into `files.errors`.
+ */
 export async function startDaemon(
   args: readonly string[],
   files: { readonly log: string; readonly errors: string },
+  program: readonly [string, ...string[]] = [process.execPath, CLI],
 ): Promise<DaemonProcess> {
+  const [command, ...first] = program;
   const log = await open(files.log, 'a');
   const errors = await open(files.errors, 'a');
   try {
     // A process group of its own: Ctrl-C reaches the demo alone, which then stops things in order.
-    const child = spawn(process.execPath, [CLI, ...args], { detached: true, stdio: ['ignore', log.fd, errors.fd] });
+    const child = spawn(command, [...first, ...args], { detached: true, stdio: ['ignore', log.fd, errors.fd] });
     await once(child, 'spawn');
     return watchDaemon(child, files.errors);
   } finally {

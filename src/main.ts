@@ -47,7 +47,7 @@ const SERVER_STOP_MS = 1_000;
 export async function serve(options: ServeOptions): Promise<void> {
   const config = await readConfig(options);
   await mkdir(config.stateDir, { recursive: true });
-  const log = await createLog({ level: config.log.level === 'trace' ? 'debug' : config.log.level });
+  const log = await createLog({ level: config.log.level });
   const store = new SqliteStore({ path: join(config.stateDir, 'virtscale.db'), keepEvents: config.events.keep });
   const ended = Promise.withResolvers<string>();
   const onSignal = (signal: NodeJS.Signals) => ended.resolve(signal);
@@ -68,10 +68,14 @@ export async function serve(options: ServeOptions): Promise<void> {
     version: VERSION,
     pollMs: config.pollMs,
   });
+  // A bug in something nobody waits for must not take the daemon with it: it is said, and the next turn comes.
+  process.on('unhandledRejection', (error) =>
+    log.error({ err: error }, 'a bug: something failed that nobody waited for'),
+  );
   logEvents(log, engine.log);
   metrics.observe(engine);
   const names = [config.listen.host];
-  const app = createApp({ engine, clock, metrics: metricsText(metrics), version: VERSION, log, names });
+  const app = createApp({ engine, clock, metrics, version: VERSION, log, names });
   const stream = new EventStream({ events: engine.log, log, telemetry: metrics, names });
   const listening = await listen({ address: config.listen, app, stream }).catch(async (error: unknown) => {
     await store.close();
@@ -123,8 +127,4 @@ async function readConfig(options: ServeOptions): Promise<DaemonConfig> {
   });
   if (!parsed.ok) throw new BadConfiguration(parsed.problems.map(problemText).join('\n'));
   return parsed.config;
-}
-
-function metricsText(metrics: Metrics): { readonly contentType: string; text(): Promise<string> } {
-  return { contentType: metrics.contentType, text: () => metrics.text() };
 }

@@ -4,6 +4,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { problemText } from './config/file-problem.ts';
 import { MAX_POLICY_BYTES, type PolicyCatalog, parsePolicy } from './config/policy-file.ts';
 import { DEFAULT_LINT_CONTEXT } from './core/lint-policy.ts';
 import type { Engine } from './engine/engine.ts';
@@ -14,6 +15,9 @@ const FILES_MAX = 1000;
 /** Editors write in several steps: wait until they are through. */
 const SETTLE_MS = 100;
 
+/** Who puts policies in force. */
+type PolicyTaker = Pick<Engine, 'setPolicy' | 'removePolicy' | 'rejectPolicy'>;
+
 interface SeenFile {
   readonly text: string;
   /** The group this file has put in force; absent while its text was refused from the start. */
@@ -23,7 +27,7 @@ interface SeenFile {
 export class PolicyFolder {
   readonly #folder: string;
   readonly #catalog: () => PolicyCatalog;
-  readonly #engine: Engine;
+  readonly #engine: PolicyTaker;
   readonly #log: Log;
   readonly #pollMs: number;
   readonly #seen = new Map<string, SeenFile>();
@@ -31,7 +35,7 @@ export class PolicyFolder {
   #settling: NodeJS.Timeout | undefined;
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(folder: string, catalog: () => PolicyCatalog, engine: Engine, log: Log, pollMs: number) {
+  constructor(folder: string, catalog: () => PolicyCatalog, engine: PolicyTaker, log: Log, pollMs: number) {
     this.#folder = folder;
     this.#catalog = catalog;
     this.#engine = engine;
@@ -101,7 +105,7 @@ export class PolicyFolder {
     const parsed = parsePolicy(text, file, this.#catalog(), { ...DEFAULT_LINT_CONTEXT, pollMs: this.#pollMs });
     if (!parsed.ok) {
       const first = parsed.problems[0];
-      const reason = parsed.problems.map((problem) => `line ${problem.line}: ${problem.reason}`).join('; ');
+      const reason = parsed.problems.map((problem) => problemText({ ...problem, file: name })).join('; ');
       this.#seen.set(name, { text, ...(before?.group !== undefined && { group: before.group }) });
       await this.#engine.rejectPolicy(file, reason, first?.line);
       return;

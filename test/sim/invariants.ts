@@ -7,6 +7,7 @@ import type { DurableMemory } from '../../src/core/memory.ts';
 import type { HostObservation, VmRecord } from '../../src/core/model.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import type { StoreChanges } from '../../src/ports/store.ts';
+import { ToldLives } from './told.ts';
 import type { Trace } from './trace.ts';
 
 export interface InvariantsOptions {
@@ -41,6 +42,7 @@ export class Invariants {
   readonly #drainingSinceMs = new Map<string, number>();
   readonly #lastScaleMs = new Map<string, { readonly out?: number; readonly in?: number }>();
   readonly #counts = new Map<string, number>();
+  readonly #told = new ToldLives();
   #lastSeq = 0;
   /** Engine time minus simulated time, in this life of the daemon. */
   #offsetMs = 0;
@@ -78,6 +80,7 @@ export class Invariants {
     this.#uuidOfId.clear();
     this.#lastScaleMs.clear();
     this.#drainingSinceMs.clear();
+    this.#told.forget();
     this.#lastSeq = 0;
   }
 
@@ -105,6 +108,8 @@ export class Invariants {
     for (const record of changes.putVms ?? []) this.#recordPut(record);
     for (const id of changes.deleteVms ?? []) this.records.delete(id);
     for (const event of logged) this.#eventTold(event, before);
+    const differs = this.#told.differs(this.records.values());
+    if (differs !== undefined) this.#violation(differs);
     for (const [group, memory] of Object.entries(changes.putMemory ?? {})) this.memory.set(group, memory);
     this.everySecond();
   }
@@ -172,6 +177,8 @@ export class Invariants {
     trace.line(`event ${seq} ${JSON.stringify(rest)}`);
     if (seq !== this.#lastSeq + 1) this.#violation(`event ${seq} came after ${this.#lastSeq}`);
     this.#lastSeq = seq;
+    const wrong = this.#told.heard(event);
+    if (wrong !== undefined) this.#violation(wrong);
     if (event.type === 'vm.launching') this.#launching(event.group);
     if (event.type === 'vm.draining') {
       this.#drainingSinceMs.set(event.vm.uuid, this.#options.now());

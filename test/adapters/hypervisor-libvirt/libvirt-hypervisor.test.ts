@@ -237,13 +237,12 @@ describe('shutdown', () => {
     });
     await Promise.all([1, 2].map((n) => hypervisor.shutdown(fakeDomain(n).uuid, never)));
     domains[1] = fakeDomain(2, 77);
-    const connection = await daemon.connection(daemon.connections.length - 1);
     expect(pressed.toSorted()).toEqual(['vm1', 'vm2']);
-    for (let presses = 3; presses <= 5; presses += 1) {
-      await clock.run(clock.nowMs() + 4000);
-      await connection.until(() => pressed.length === presses);
+    // Virtual pauses, real answers: time goes on in small steps until all has happened that ever will.
+    for (let step = 0; step < 100; step += 1) {
+      await clock.run(clock.nowMs() + 500);
+      await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    await clock.run(clock.nowMs() + 60_000);
     expect(pressed.slice(2)).toEqual(['vm1', 'vm1', 'vm1']);
     expect(clock.pending).toBe(0);
   });
