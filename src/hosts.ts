@@ -95,13 +95,13 @@ export class Hosts {
         { host: name, accel, libvirt: libvirtVersion, qemu: qemuVersion, pid, reused },
         `embedded host ${reused ? 'found again' : 'started'}; ${accel === 'kvm' ? 'KVM' : 'emulation'}: ${reason}`,
       );
-      await this.#buildImages(join(host.dir, 'image'), say);
+      const kernelArgs = await this.#buildImages(join(host.dir, 'image'), say);
       return new LibvirtHypervisor({
         host: name,
         uri: host.uri,
         clock: this.#clock,
         pool: { name: EMBEDDED_POOL, path: host.poolDir },
-        network: forward(forwardPrefix),
+        network: { ...forward(forwardPrefix), kernelArgs },
         accel: { kind: accel, reason },
       });
     } catch (error) {
@@ -111,13 +111,14 @@ export class Hosts {
     }
   }
 
-  async #buildImages(dir: string, log: (line: string) => void): Promise<void> {
-    const wanted = this.#config.images.filter((image) => image.kind === 'built' && !this.#built.has(image.name));
-    for (const { name } of wanted as readonly { readonly name: string }[]) {
-      const built = await ensureGuestImage({ dir, log, signal: this.#stop.signal });
-      this.#built.set(name, imageOf(name, built));
-      this.#onCatalog();
-    }
+  /** Returns the kernel arguments that its guests need on the user-mode network. */
+  async #buildImages(dir: string, log: (line: string) => void): Promise<string> {
+    const wanted = this.#config.images.filter((image) => image.kind === 'built');
+    if (wanted.length === 0) return '';
+    const built = await ensureGuestImage({ dir, log, signal: this.#stop.signal });
+    for (const { name } of wanted as readonly { readonly name: string }[]) this.#built.set(name, imageOf(name, built));
+    this.#onCatalog();
+    return built.userNetworkArgs;
   }
 }
 
@@ -125,11 +126,11 @@ function forward(addressPrefix: string): GuestNetwork {
   return { kind: 'forward', addressPrefix, port: FORWARDED_PORT };
 }
 
-function imageOf(name: string, { dir, disk, kernel, initrd, kernelArgs, userNetworkArgs }: GuestImage): Image {
+function imageOf(name: string, { dir, disk, kernel, initrd, kernelArgs }: GuestImage): Image {
   return {
     name,
     path: join(dir, disk),
     format: 'qcow2',
-    direct: { kernel: join(dir, kernel), initrd: join(dir, initrd), args: `${kernelArgs} ${userNetworkArgs}` },
+    direct: { kernel: join(dir, kernel), initrd: join(dir, initrd), args: kernelArgs },
   };
 }

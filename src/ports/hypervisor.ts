@@ -61,10 +61,10 @@ export interface Hypervisor {
   /** Asks the guest to shut down (ACPI, and the agent where there is one). Returns at once. A stopped or absent domain is no error. */
   shutdown(uuid: string, signal: AbortSignal): Promise<void>;
 
-  /** Pulls the plug. A stopped or absent domain is no error. */
+  /** Pulls the plug. A stopped or absent domain is no error; one without our metadata is refused (`conflict`). */
   destroy(uuid: string, signal: AbortSignal): Promise<void>;
 
-  /** Forgets the domain's definition with everything libvirt keeps beside it. Refuses (`conflict`) one that runs. An absent one is no error. */
+  /** Forgets the domain's definition with everything libvirt keeps beside it. Refuses (`conflict`) one that runs or is not ours. An absent one is no error. */
   undefine(uuid: string, signal: AbortSignal): Promise<void>;
 
   /** Deletes the disk that `createDisk` made for this VM name. `conflict` when a domain still refers to it. An absent one is no error. */

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
 import { afterEach, expect, test } from 'vitest';
 import { SCHEMA_VERSION } from '../../../src/adapters/store/sqlite/schema.ts';
 import { SqliteStore, type SqliteStoreOptions } from '../../../src/adapters/store/sqlite/sqlite-store.ts';
@@ -214,7 +215,7 @@ test('the schema says its version', async () => {
 
 /** Starts the commit loop, kills it after `acks` acknowledgements, and says the last one. */
 async function killedAfter(file: string, acks: number): Promise<{ readonly id: number; readonly seq: number }> {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'commit-loop.ts'), file], {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./commit-loop.ts', import.meta.url)), file], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   children.push(child);

@@ -5,7 +5,6 @@ import type { Endpoint, HostObservation } from '../../../core/model.ts';
 import {
   type CallOptions,
   type Domain,
-  DomainShutdownFlags,
   DomainUndefineFlags,
   ErrorCode,
   formatVersion,
@@ -21,6 +20,7 @@ import { DomainCatalog } from './domain-catalog.ts';
 import { domainXml, type GuestNetwork } from './domain-xml.ts';
 import { canBind, freeAddress } from './forward-addresses.ts';
 import { guestAddress } from './guest-address.ts';
+import { GuestShutdown } from './guest-shutdown.ts';
 import { HostPoll } from './host-poll.ts';
 import { faultOf } from './libvirt-faults.ts';
 import { orAborted } from './or-aborted.ts';
@@ -46,8 +46,6 @@ export interface LibvirtHypervisorOptions {
 
 /** Procedures that virtscale needs came with it: Debian 12, Ubuntu 24.04, RHEL 9.2. */
 const LIBVIRT_LEAST = 9_000_000;
-const AGENT_SHUTDOWN_TIMEOUT_MS = 2000;
-const ASK_AGAIN_MS = [1000, 2000, 4000] as const;
 const KEEPALIVE = { keepaliveIntervalMs: 3000, keepaliveCount: 3, connectTimeoutMs: 5000, backoffMaxMs: 2000 } as const;
 /** Given up from the right when a libvirt says that it does not know one. */
 const UNDEFINE_FLAGS = [
@@ -67,8 +65,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #poll: HostPoll;
   readonly #feed: ChangeFeed;
   readonly #closing = new AbortController();
-  /** Domains that are being asked to shut down once more, by uuid. */
-  readonly #asking = new Set<string>();
+  readonly #shutdowns: GuestShutdown;
   /** Choosing an address and defining the domain that has it: one after another. */
   #defining: Promise<unknown> = Promise.resolve();
   #probing: Promise<AccelVerdict> | undefined;
@@ -82,6 +79,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#catalog = new DomainCatalog(this.#control);
     this.#disks = new OverlayDisks(this.#work, host, pool, isLocal(uri));
     this.#poll = new HostPoll(this.#control, clock, this.#catalog, new OverlayDisks(this.#control, host, pool, false));
+    this.#shutdowns = new GuestShutdown(this.#control, this.#work, clock, this.#closing.signal);
     this.#feed = new ChangeFeed(this.#control, this.#catalog);
   }
 
@@ -205,42 +203,9 @@ export class LibvirtHypervisor implements Hypervisor {
 
   shutdown(uuid: string, signal: AbortSignal): Promise<void> {
     return this.#guarded(`shut down ${uuid}`, signal, async () => {
-      const call = this.#call(signal);
-      const running = await this.#control.domainByUuid(uuid, call).catch(absent);
-      if (running === undefined || running.id < 0) return;
-      // Both at once: the power button works where the agent is missing or hangs, the agent where nobody minds the button.
-      const agentCall = { ...call, timeoutMs: AGENT_SHUTDOWN_TIMEOUT_MS };
-      const button = this.#work.shutdownDomain(running, DomainShutdownFlags.ACPI_POWER_BTN, call);
-      const agent = this.#work.shutdownDomain(running, DomainShutdownFlags.GUEST_AGENT, agentCall);
-      try {
-        await Promise.any([button, agent]);
-      } catch (error) {
-        if (!(error instanceof AggregateError)) throw error;
-        if (!(await this.#isActive(uuid, call))) return;
-        throw error.errors[0];
-      }
-      void this.#askAgain(running);
+      const domain = await this.#control.domainByUuid(uuid, this.#call(signal)).catch(absent);
+      if (domain !== undefined && domain.id >= 0) await this.#shutdowns.ask(domain, this.#call(signal));
     });
-  }
-
-  /** A guest that still boots hears neither; so the button is pressed some more, as long as this very run of it lasts. */
-  async #askAgain(asked: Domain): Promise<void> {
-    if (this.#asking.has(asked.uuid)) return;
-    this.#asking.add(asked.uuid);
-    try {
-      for (const pauseMs of ASK_AGAIN_MS) {
-        await this.#options.clock.sleep(pauseMs, this.#closing.signal);
-        if (this.#closing.signal.aborted) return;
-        const call = this.#call(this.#closing.signal);
-        // libvirt gives each start another id.
-        if ((await this.#control.domainByUuid(asked.uuid, call)).id !== asked.id) return;
-        await this.#work.shutdownDomain(asked, DomainShutdownFlags.ACPI_POWER_BTN, call);
-      }
-    } catch {
-      // Gone, or out of reach: who asked looks at the domain's state anyway.
-    } finally {
-      this.#asking.delete(asked.uuid);
-    }
   }
 
   destroy(uuid: string, signal: AbortSignal): Promise<void> {
