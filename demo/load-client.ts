@@ -25,13 +25,15 @@ export interface LoadClientOptions {
   readonly onRequest: (record: RequestRecord) => void;
 }
 
-/** A VM to send to. Connections are kept: QEMU's port forwarding queues hardly any new ones, and a lost SYN costs a second. */
+/** A VM to send to. Connections are few and kept: QEMU's port forwarding queues hardly any new ones, and a lost SYN costs a second. */
 interface Route {
   readonly target: Target;
   readonly connections: Agent;
   outstanding: number;
 }
 
+/** More requests than this wait in the client; their waiting counts as response time. */
+const CONNECTIONS_PER_VM = 16;
 /** Sending later than this after its moment is pointless: the process itself was held up. */
 const MAX_LAG_MS = 250;
 
@@ -127,7 +129,11 @@ export class LoadClient {
 
   #add(id: number, target: Target): void {
     this.#remove(id);
-    this.#routes.set(id, { target, connections: new Agent({ keepAlive: true }), outstanding: 0 });
+    this.#routes.set(id, {
+      target,
+      connections: new Agent({ keepAlive: true, maxSockets: CONNECTIONS_PER_VM }),
+      outstanding: 0,
+    });
   }
 
   /** Nothing new is sent there; what is under way is finished first. */

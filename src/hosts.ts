@@ -122,7 +122,7 @@ export class Hosts {
   }
 }
 
-function forward(addressPrefix: string): GuestNetwork {
+function forward(addressPrefix: string): Extract<GuestNetwork, { kind: 'forward' }> {
   return { kind: 'forward', addressPrefix, port: FORWARDED_PORT };
 }
 

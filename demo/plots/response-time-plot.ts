@@ -72,13 +72,14 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
       splitLine: { show: false },
       axisLabel: { showMaxLabel: false },
     },
+    // Logarithmic: a few stragglers must not press everything else into the bottom line.
     yAxis: {
-      type: 'value',
-      min: 0,
-      boundaryGap: [0, '8%'],
-      name: 'response time, ms',
+      type: 'log',
+      min: 1,
+      name: 'response time, ms (logarithmic)',
       nameLocation: 'middle',
       nameGap: 48,
+      minorSplitLine: { show: true },
     },
     series: [
       {
