@@ -16,8 +16,8 @@ describe('boot sector', () => {
     expect(at(0x7c5c, 5)).toBe('b810000000'); // its first instruction
     expect(at(0x7cae, 3)).toBe('0f20d8'); // the loop's head
     expect(at(0x7cc5, 2)).toBe('75e7'); // 0x7cc7 - 25 = 0x7cae
-    expect(at(0x7cd1, 2)).toBe('48cf'); // the exception handler
-    expect(at(0x7cf0, 6)).toBe('1700d87c0000'); // 24 bytes of descriptors at 0x7cd8
-    expect(at(0x7cf6, 10)).toBe('3f0000b0000000000000');
+    expect(at(0x7cdb, 2)).toBe('48cf'); // the exception handler
+    expect(at(0x7cf8, 6)).toBe('1700e07c0000'); // 24 bytes of descriptors at 0x7ce0
+    expect(at(0x7cfe, 10)).toBe('3f0000b0000000000000');
   });
 });
