@@ -29,7 +29,7 @@ export const NORMAL_PACE: Pace = {
 export const FAST_PACE: Pace = {
   lowMs: 5_000,
   sharedMs: 11_000,
-  limitMs: 78_000,
+  limitMs: 84_000,
   policy: { outFor: '3s', outCooldown: '5s', inFor: '4s', inCooldown: '5s', drainGrace: '2s' },
 };
 

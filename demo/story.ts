@@ -153,7 +153,7 @@ export class Story {
       this.#wait(
         'decision.made',
         (e) => e.decision.cause === 'rule' && e.decision.desired > e.decision.desiredBefore,
-        20_000,
+        35_000,
         'the decision to scale out (is something else keeping this machine busy?)',
       ),
     );

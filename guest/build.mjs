@@ -62,8 +62,6 @@ const KERNEL_ARGS = [
   'ipv6.disable=1',
   'i8042.noaux',
   '8250.nr_uarts=1',
-  // PC machine: setting up its interrupt links takes longer than all the rest of PCI, and virtio uses MSI-X.
-  'acpi=noirq',
   `initcall_blacklist=${NEEDLESS_INITCALLS.join(',')}`,
 ];
 

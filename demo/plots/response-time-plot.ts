@@ -85,7 +85,7 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
       {
         ...noData,
         markArea: {
-          label: { position: 'insideTop', color: '#666666', fontSize: 12, formatter: '{b}' },
+          label: { position: 'insideTopLeft', color: '#666666', fontSize: 12, formatter: '{b}' },
           data: modeRuns(numbered).map((run, i) => [
             {
               name: run.mode,

@@ -99,6 +99,28 @@ describe('other bad days', () => {
     await expectTidy(1);
   });
 
+  it('libvirtd that hangs is reported within 15 s, costs the API nothing, and is taken back when it answers', async () => {
+    const pid = await daemon.libvirtdPid();
+    const eventsOf = async (type: string) => (await daemon.events()).filter((event) => event.type === type).length;
+    const [before, vms] = [await eventsOf('host.unreachable'), await daemon.inService(1)];
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await daemon.eventually(
+        'host.unreachable',
+        async () => (await eventsOf('host.unreachable')) > before || undefined,
+        15,
+      );
+      const asked = performance.now();
+      expect(await daemon.vms()).toMatchObject([{ name: vms[0]?.name, phase: 'in-service', state: 'unknown' }]);
+      expect(performance.now() - asked).toBeLessThan(1000);
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    await expectTidy(1);
+    await daemon.eventually('host.up', async () => (await daemon.vms())[0]?.state === 'running' || undefined);
+    expect(await daemon.inService(1)).toMatchObject([{ uuid: vms[0]?.uuid }]);
+  });
+
   it('a VM removed behind its back is reported lost and replaced', async () => {
     const [before] = await daemon.inService(1);
     const real = await daemon.reality();

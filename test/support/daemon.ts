@@ -19,29 +19,32 @@ export interface ShownVm {
   readonly name: string;
   readonly uuid: string;
   readonly phase: string;
+  readonly state: string;
   readonly endpoint?: { readonly address: string; readonly port: number };
 }
 
 export class TestDaemon {
   readonly dir: string;
   readonly url: string;
+  readonly #group: string;
   readonly #port: number;
   #child: ChildProcess | undefined;
 
-  private constructor(dir: string, port: number) {
+  private constructor(dir: string, group: string, port: number) {
     this.dir = dir;
+    this.#group = group;
     this.#port = port;
     this.url = `http://127.0.0.1:${port}`;
   }
 
   /** Folders and a policy; nothing runs yet. */
-  static async prepare(policy: string): Promise<TestDaemon> {
+  static async prepare(policy: string, group = 'web'): Promise<TestDaemon> {
     const dir = await mkdtemp('/tmp/vst-');
     // Guests run under another account when the tests run as root.
     await chmod(dir, 0o755);
     await mkdir(join(dir, 'policies'));
-    await writeFile(join(dir, 'policies/web.yaml'), policy);
-    return new TestDaemon(dir, await freePort());
+    await writeFile(join(dir, `policies/${group}.yaml`), policy);
+    return new TestDaemon(dir, group, await freePort());
   }
 
   get pid(): number {
@@ -56,7 +59,7 @@ export class TestDaemon {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     await once(this.#child, 'spawn');
-    await this.eventually('policy in force', () => this.get('/v1/groups/web'));
+    await this.eventually('policy in force', () => this.get(`/v1/groups/${this.#group}`));
   }
 
   /** Ends the process and waits for it. Returns how long that took, in ms. */
@@ -77,7 +80,7 @@ export class TestDaemon {
   }
 
   async setDesired(desired: number): Promise<void> {
-    const response = await fetch(`${this.url}/v1/groups/web`, {
+    const response = await fetch(`${this.url}/v1/groups/${this.#group}`, {
       method: 'PATCH',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ desired }),
@@ -121,7 +124,7 @@ export class TestDaemon {
 
   /** What libvirt itself has, asked past the daemon: domains, and disks of VMs. */
   async reality(): Promise<{ readonly domains: readonly string[]; readonly disks: readonly string[] }> {
-    return this.#asked(async (client) => {
+    return this.asked(async (client) => {
       const domains = await client.listDomains();
       const pool = await client.lookupPoolByName('virtscale');
       await client.refreshPool(pool);
@@ -132,10 +135,11 @@ export class TestDaemon {
 
   /** Somebody else destroys a domain. */
   async destroyBehindItsBack(uuid: string): Promise<void> {
-    await this.#asked(async (client) => client.destroyDomain(await client.domainByUuid(uuid)));
+    await this.asked(async (client) => client.destroyDomain(await client.domainByUuid(uuid)));
   }
 
-  async #asked<T>(ask: (client: LibvirtClient) => Promise<T>): Promise<T> {
+  /** Asks libvirt past the daemon. */
+  async asked<T>(ask: (client: LibvirtClient) => Promise<T>): Promise<T> {
     const layout = await this.#layout();
     const client = new LibvirtClient({ uri: `qemu+unix:///session?socket=${layout.socket}` });
     try {
@@ -147,6 +151,11 @@ export class TestDaemon {
 
   async libvirtdPid(): Promise<number> {
     return Number((await readFile((await this.#layout()).pidFile, 'utf8')).trim());
+  }
+
+  /** The embedded host's folder. */
+  async hostDir(): Promise<string> {
+    return (await this.#layout()).dir;
   }
 
   async #layout() {
