@@ -31,7 +31,7 @@ export async function bootPlainQemu(image: GuestImage, accel: 'kvm' | 'qemu'): P
 
 function argumentsFor(image: GuestImage, accel: 'kvm' | 'qemu', port: number): readonly string[] {
   return [
-    ...['-accel', accel === 'kvm' ? 'kvm' : 'tcg', '-machine', 'pc', '-m', '128', '-smp', '1'],
+    ...['-accel', accel === 'kvm' ? 'kvm' : 'tcg', '-machine', 'q35', '-m', '128', '-smp', '1'],
     ...['-nodefaults', '-display', 'none'],
     ...['-kernel', join(image.dir, image.kernel), '-initrd', join(image.dir, image.initrd)],
     ...['-append', `${image.kernelArgs} ${image.userNetworkArgs}`],

@@ -2,7 +2,7 @@
 // Not here: VMs that are launched and loaded (live-bench).
 
 import { execFile } from 'node:child_process';
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -120,10 +120,12 @@ async function daemonRss(host: EmbeddedHost): Promise<Row> {
   const files = await writeDemoFiles({ config });
   const port = await freePort();
   const logs = { log: join(files.folder, 'log.ndjson'), errors: join(files.folder, 'stderr.txt') };
-  const daemon = await startDaemon(serveArguments(files, port), logs, [await buildInstalledForm()]);
+  const daemon = await startDaemon(serveArguments(files, port), logs, await buildInstalledForm());
   try {
     const api = new DaemonApi(`http://127.0.0.1:${port}`);
-    await api.ready(PATIENCE_MS, new AbortController().signal);
+    const ended = new AbortController();
+    void daemon.ended.then((how) => ended.abort(new Error(how)));
+    await api.ready(PATIENCE_MS, ended.signal);
     await sleep(IDLE_MS);
     const seen = (await api.hosts())[0]?.domainCount;
     if (seen !== DOMAINS) throw new Error(`the daemon sees ${seen} domains instead of ${DOMAINS}`);
@@ -145,13 +147,13 @@ async function daemonRss(host: EmbeddedHost): Promise<Row> {
   }
 }
 
-/** Compiles to dist/ as for installing; returns the program. */
-async function buildInstalledForm(): Promise<string> {
+/** Compiles to dist/ as for installing; returns the program with the arguments that its first line gives to node. */
+async function buildInstalledForm(): Promise<readonly [string, ...string[]]> {
   const root = join(import.meta.dirname, '..');
   const program = join(root, 'dist', 'cli.js');
   await run(join(root, 'node_modules', '.bin', 'tsc'), ['-p', join(root, 'tsconfig.build.json')]);
-  await chmod(program, 0o755);
-  return program;
+  const firstLine = /^#!\S+ (?:-S )?node(.*)/.exec(await readFile(program, 'utf8'));
+  return [process.execPath, ...(firstLine?.[1]?.trim().split(/\s+/).filter(Boolean) ?? []), program];
 }
 
 async function rssMb(pid: number): Promise<number> {

@@ -29,7 +29,7 @@ export class DaemonApi {
       } catch {
         // not listening yet
       }
-      await sleep(READY_POLL_MS, undefined, { signal });
+      await sleep(READY_POLL_MS);
     }
     throw new Error(`the daemon was not ready within ${timeoutMs / 1000} s: ${last}`);
   }

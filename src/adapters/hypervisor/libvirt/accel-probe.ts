@@ -154,6 +154,7 @@ function probeXml(type: DomainType, uuid: string, floppy: string): string {
     element('vcpu', {}, 1),
     element('os', {}, element('type', { arch: 'x86_64', machine: 'pc' }, 'hvm'), element('boot', { dev: 'fd' })),
     element('features', {}, element('acpi')),
+    type === 'kvm' ? element('cpu', { mode: 'host-model' }) : undefined,
     element('on_poweroff', {}, 'destroy'),
     element('on_reboot', {}, 'destroy'),
     element('on_crash', {}, 'destroy'),

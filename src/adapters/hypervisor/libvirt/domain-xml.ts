@@ -32,13 +32,17 @@ export interface DomainXmlOptions {
 const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
 /** A slot of its own, high enough that libvirt, which does not know of the card, gives it to nobody else. */
 const FORWARD_NIC_SLOT = '0x10';
+/** Boots 0.3 s sooner under emulation than `pc`, whose ACPI interrupt links are slow to set up. */
+const MACHINE = 'q35';
+/** All on the root bus: libvirt would put each behind a port of its own, and the guest would scan them one by one. */
+const SLOTS = { disk: 2, serial: 3, balloon: 4, nic: 5 } as const;
 
 export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
   const { flavor, metadata, name, uuid } = spec;
   const { accel, endpoint, network } = options;
   return element(
     'domain',
-    { type: accel, 'xmlns:qemu': network.kind === 'forward' ? QEMU_NAMESPACE : undefined },
+    { type: accel, 'xmlns:qemu': QEMU_NAMESPACE },
     element('name', {}, name),
     element('uuid', {}, uuid),
     element('metadata', {}, metadataXml(endpoint ? { ...metadata, endpoint } : metadata)),
@@ -54,12 +58,13 @@ export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
     element('on_crash', {}, 'destroy'),
     devicesXml(spec, options),
     network.kind === 'forward' && endpoint ? forwardXml(spec, endpoint) : undefined,
+    accel === 'qemu' ? FEWER_QUESTIONS : undefined,
   ).xml;
 }
 
 function osXml(spec: VmSpec, network: GuestNetwork): XmlText {
   const { direct } = spec.image;
-  const type = element('type', { arch: 'x86_64', machine: 'pc' }, 'hvm');
+  const type = element('type', { arch: 'x86_64', machine: MACHINE }, 'hvm');
   const smbios = element('smbios', { mode: 'sysinfo' });
   if (direct === undefined) return element('os', {}, type, element('boot', { dev: 'hd' }), smbios);
   const extra = network.kind === 'forward' ? (network.kernelArgs ?? '') : '';
@@ -84,8 +89,10 @@ function devicesXml(spec: VmSpec, { consoleDir, diskPath, network }: DomainXmlOp
       element('driver', { name: 'qemu', type: 'qcow2', cache: 'writeback', discard: 'unmap' }),
       element('source', { file: diskPath }),
       element('target', { dev: 'vda', bus: 'virtio' }),
+      atSlot(SLOTS.disk),
     ),
     network.kind === 'forward' ? undefined : interfaceXml(spec.uuid, network),
+    element('controller', { type: 'virtio-serial', index: 0 }, atSlot(SLOTS.serial)),
     element('channel', { type: 'unix' }, element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' })),
     consoleDir === undefined
       ? element('serial', { type: 'pty' }, element('target', { port: 0 }))
@@ -96,7 +103,7 @@ function devicesXml(spec: VmSpec, { consoleDir, diskPath, network }: DomainXmlOp
           element('target', { port: 0 }),
         ),
     element('controller', { type: 'usb', model: 'none' }),
-    element('memballoon', { model: 'virtio' }, element('stats', { period: 5 })),
+    element('memballoon', { model: 'virtio' }, element('stats', { period: 5 }), atSlot(SLOTS.balloon)),
   );
 }
 
@@ -110,13 +117,28 @@ function interfaceXml(uuid: string, network: Exclude<GuestNetwork, { kind: 'forw
     element('model', { type: 'virtio' }),
     // Without a boot ROM: the guest boots from its disk, and sooner.
     element('rom', { enabled: 'no' }),
+    atSlot(SLOTS.nic),
   );
 }
+
+function atSlot(slot: number): XmlText {
+  return element('address', { type: 'pci', domain: 0, bus: 0, slot, function: 0 });
+}
+
+/**
+ * libvirt 9 asks an emulated QEMU for some 400 CPU properties one by one unless this capability is taken away: starting a domain
+ * took 0.45 s of CPU with it and 0.1 s without. Under KVM the answers are needed, and quick.
+ */
+const FEWER_QUESTIONS = element(
+  'qemu:capabilities',
+  {},
+  element('qemu:del', { capability: 'cpu-unavailable-features' }),
+);
 
 /** libvirt's own user network cannot forward ports (before passt), so QEMU is told directly. */
 function forwardXml(spec: VmSpec, { address, port }: Endpoint): XmlText {
   const forward = `hostfwd=tcp:${address}:${port}-:${spec.ready.http.port}`;
-  const nic = `virtio-net-pci,netdev=fw0,mac=${macAddress(spec.uuid)},romfile=,bus=pci.0,addr=${FORWARD_NIC_SLOT}`;
+  const nic = `virtio-net-pci,netdev=fw0,mac=${macAddress(spec.uuid)},romfile=,bus=pcie.0,addr=${FORWARD_NIC_SLOT}`;
   return element(
     'qemu:commandline',
     {},
