@@ -20,10 +20,12 @@ export interface StepContext {
 }
 
 /**
- * - `progress`: facts for the record; applied even when its phase has changed meanwhile (a disk made is made).
- * - `moved`: the record in another phase, with the events and the breaker's new memory; dropped when the phase has changed meanwhile.
+ * - `progress`: facts for the record, which stays in its phase.
+ * - `moved`: the record in another phase, with the events and the breaker's new memory.
  * - `gone`: nothing of the VM is left.
  * - `again`: nothing yet; ask once more after `afterMs`.
+ *
+ * All are dropped when a turn has moved the record to another phase while the step ran: removing does not ask how far a launch came.
  */
 export type Outcome =
   | { readonly kind: 'progress'; readonly step?: VmStep; readonly endpoint?: Endpoint; readonly deadlineAtMs?: number }

@@ -68,14 +68,8 @@ export class Worker {
       const busy = this.#busy.get(record.id);
       // A VM moved to another phase while it naps between two tries need not sleep on.
       if (busy && busy.phase !== record.phase) busy.nap.abort();
-      if (
-        busy ||
-        this.#next(
-          vm,
-          views.find((view) => view.name === record.host),
-        ) === undefined
-      )
-        continue;
+      const host = views.find((view) => view.name === record.host);
+      if (busy || this.#next(vm, host) === undefined) continue;
       const work = this.#work(record).finally(() => this.#running.delete(work));
       this.#running.add(work);
     }

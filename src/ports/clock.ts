@@ -12,6 +12,6 @@ export interface Clock {
   wallOf(engineMs: number): string;
   /** Resolves after `ms`; earlier, without an error, when `signal` aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** Runs `work` with a signal that aborts after `ms` (or with `signal`). Rejects with a `Fault` of kind `timed-out` at the deadline even when `work` does not settle. */
+  /** Runs `work` with a signal that aborts after `ms` (or with `signal`). Rejects with a `Fault` of kind `timed-out` at the deadline, or `aborted` when `signal` aborts, even when `work` does not settle. */
   deadline<T>(ms: number, work: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
