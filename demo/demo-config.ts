@@ -49,18 +49,23 @@ export async function writeDemoFiles(
 ): Promise<DemoFiles> {
   const folder = await mkdtemp(join(tmpdir(), 'vs-'));
   await chmod(folder, 0o755);
-  const files = {
+  const files = demoFilesIn(folder);
+  await mkdir(files.policies);
+  await writeFile(files.config, content.config ?? CONFIG);
+  const { policy } = content;
+  if (policy !== undefined) await writeFile(join(files.policies, `${policy.group}.yaml`), policy.text);
+  return files;
+}
+
+/** Where the files lie in a folder that `writeDemoFiles` made. */
+export function demoFilesIn(folder: string): DemoFiles {
+  return {
     folder,
     config: join(folder, 'virtscale.yaml'),
     policies: join(folder, 'policies'),
     stateDir: join(folder, 's'),
     hostDir: join(folder, 's', HOST),
   };
-  await mkdir(files.policies);
-  await writeFile(files.config, content.config ?? CONFIG);
-  const { policy } = content;
-  if (policy !== undefined) await writeFile(join(files.policies, `${policy.group}.yaml`), policy.text);
-  return files;
 }
 
 /** The command line of a daemon on these files. */

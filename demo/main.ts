@@ -2,7 +2,7 @@
 // Exit status 0 only when the story really happened. Not here: installing what is missing (scripts/run.mjs).
 
 import { rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { stopEmbeddedHost } from '../src/adapters/hypervisor/embedded/embedded-host.ts';
 import { DaemonApi } from './daemon-api.ts';
@@ -117,13 +117,14 @@ async function writeResults(story: Story, out: string): Promise<Verdict> {
 }
 
 function lookAround(base: string, daemon: DaemonProcess, files: DemoFiles): string {
+  const node = relative(process.cwd(), process.execPath);
   return `
 Everything keeps running (--keep). To look around:
-  ${base}/v1/groups/web         the group, its VMs, the latest decision
-  ${base}/metrics               for Prometheus
-  node src/cli.ts status --url ${base}
+  ${base}/v1/groups/${GROUP}   the group, its VMs, the latest decision
+  ${base}/metrics         for Prometheus
+  ${node} src/cli.ts status --url ${base}
 To stop:
-  kill ${daemon.pid} && node demo/stop.ts ${files.hostDir} && rm -r ${files.folder}`;
+  ${node} demo/stop.ts ${daemon.pid} ${files.folder}`;
 }
 
 function readOptions(): DemoOptions | undefined {

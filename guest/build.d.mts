@@ -35,3 +35,6 @@ export interface BuildGuestImageOptions {
 
 /** See build.mjs. Rejects with an Error that says which program, package or step was missing. */
 export function buildGuestImage(options: BuildGuestImageOptions): Promise<GuestImage>;
+
+/** SHA-256 (hex) over the image's sources: another hash is another image, which must not replace one that disks refer to. */
+export function sourceHash(): string;

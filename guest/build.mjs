@@ -77,7 +77,8 @@ const ROOT_DISK_SIZE = '64M';
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-function sourceHash() {
+/** SHA-256 over everything the image is made from, except the packages: another hash is another image. */
+export function sourceHash() {
   const hash = createHash('sha256');
   for (const folder of ['.', 'src', 'rootfs']) {
     for (const name of readdirSync(join(HERE, folder)).sort()) {

@@ -15,7 +15,8 @@ const REPORT = join(ROOT, 'node_modules', '.cache', 'virtscale', 'vitest.json');
 const COMMANDS = {
   demo: { vms: true, run: ['node', 'demo/main.ts'], does: 'plays the load story on real VMs' },
   test: { vms: true, run: ['vitest', 'run'], does: 'runs the tests' },
-  start: { vms: true, run: ['node', 'src/cli.ts', 'serve'], does: 'runs the daemon' },
+  // The flag is that of the package's bin: a smaller nursery costs the daemon nothing and saves 30 MB.
+  start: { vms: true, run: ['node', '--max-semi-space-size=2', 'src/cli.ts', 'serve'], does: 'runs the daemon' },
   check: { vms: true, does: 'types, lint, dead code, tests' },
   bench: { vms: true, run: ['node', 'bench/main.ts'], does: 'runs the benchmarks' },
   sim: { vms: false, run: ['node', 'test/sim/main.ts'], does: 'runs the seeded fault simulation' },
@@ -38,7 +39,11 @@ function modulesAreStale() {
 function installModules() {
   if (!modulesAreStale()) return true;
   console.log('Installing the npm packages of package-lock.json ...');
-  const { status, error } = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: ROOT, stdio: 'inherit' });
+  // Its warnings would be about the machine's older Node, which none of these packages will run on: ours is among them.
+  const { status, error } = spawnSync('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], {
+    cwd: ROOT,
+    stdio: 'inherit',
+  });
   if (status === 0) return true;
   console.error(`npm ci failed${error ? `: ${error.message}` : ''}. Without the npm packages nothing can run.`);
   return false;

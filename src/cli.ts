@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 // The program `virtscale`. Knows the process; everything else is the command line's (edge/command-line).
 
 import { CommandFailure } from './edge/command-line/command-failure.ts';

@@ -95,7 +95,7 @@ export class Hosts {
         { host: name, accel, libvirt: libvirtVersion, qemu: qemuVersion, pid, reused },
         `embedded host ${reused ? 'found again' : 'started'}; ${accel === 'kvm' ? 'KVM' : 'emulation'}: ${reason}`,
       );
-      const kernelArgs = await this.#buildImages(join(host.dir, 'image'), say);
+      const kernelArgs = await this.#buildImages(join(host.dir, 'images'), say);
       return new LibvirtHypervisor({
         host: name,
         uri: host.uri,

@@ -85,10 +85,12 @@ export function responseTimePlot(data: ResponseTimePlotData): EChartsOption {
       {
         ...noData,
         markArea: {
-          label: { position: 'insideTopLeft', color: '#666666', fontSize: 12, formatter: '{b}' },
+          label: { color: '#666666', fontSize: 12, formatter: '{b}' },
           data: modeRuns(numbered).map((run, i) => [
             {
               name: run.mode,
+              // The stretches of low load are narrow: a centred label would leave the plot.
+              label: { position: run.mode === 'low' ? 'insideTopLeft' : 'insideTop' },
               xAxis: run.from - 1,
               itemStyle: { color: i % 2 === 0 ? 'rgba(0,0,0,0.035)' : 'rgba(0,0,0,0.09)' },
             },

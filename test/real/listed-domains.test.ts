@@ -1,6 +1,6 @@
 // A group of existing domains (the seed's vm1 and vm2) on real libvirt: first defined, first started; shut down, never removed.
 
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { domainXml } from '../../src/adapters/hypervisor/libvirt/domain-xml.ts';
@@ -25,7 +25,8 @@ let daemon: TestDaemon;
 
 /** Defined as a stranger would: with a disk of its own, and without a word of virtscale in it. */
 async function defineStranger(name: keyof typeof ADDRESSES, uuid: string): Promise<void> {
-  const dir = join(await daemon.hostDir(), 'image');
+  const images = join(await daemon.hostDir(), 'images');
+  const dir = join(images, (await readdir(images))[0] ?? '');
   const manifest = JSON.parse(await readFile(join(dir, 'image.json'), 'utf8'));
   const disk = join(dir, manifest.disk);
   await daemon.asked(async (client) => {

@@ -1,23 +1,29 @@
 // The way from the product to the guest image's builder, which is plain JavaScript outside src. Builds nothing itself.
-import { buildGuestImage, type GuestImage } from '../../../../guest/build.mjs';
+import { join } from 'node:path';
+import { buildGuestImage, type GuestImage, sourceHash } from '../../../../guest/build.mjs';
 import { EmbeddedHostError } from './embedded-host-error.ts';
 
 export type { GuestImage };
 
 export interface GuestImageOptions {
-  /** The folder for the image's files, of its own. */
+  /** The folder for images; each version of the image has one of its own in it. */
   readonly dir: string;
   readonly log?: (line: string) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * The guest image, built into `dir` when it is not there yet or its sources have changed.
+ * The guest image, built when it is not there yet. One made from other sources stays beside it: the disks of VMs that an earlier
+ * version of virtscale launched are overlays of it, and break when what lies beneath changes.
  * @throws EmbeddedHostError `no-image` saying what was missing or failed; the signal's reason when aborted
  */
 export async function ensureGuestImage({ dir, log, signal }: GuestImageOptions): Promise<GuestImage> {
   try {
-    return await buildGuestImage({ outDir: dir, ...(log && { log }), ...(signal && { signal }) });
+    return await buildGuestImage({
+      outDir: join(dir, sourceHash().slice(0, 12)),
+      ...(log && { log }),
+      ...(signal && { signal }),
+    });
   } catch (error) {
     signal?.throwIfAborted();
     throw new EmbeddedHostError(
