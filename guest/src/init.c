@@ -221,7 +221,10 @@ static void watch_over(char *const backend[], pid_t backend_pid) {
   int buttons = open_buttons(fds, 8);
   for (;;) {
     poll(fds, (nfds_t)buttons, 1000);
-    if (asked) { nap(50); /* whoever asked may still be answering */ end_all(asked == SIGTERM ? RB_AUTOBOOT : RB_POWER_OFF); }
+    if (asked) {
+      nap(50); /* the agent, who had us asked, is to see its helper end well first */
+      end_all(asked == SIGTERM ? RB_AUTOBOOT : RB_POWER_OFF);
+    }
     for (int i = 0; i < buttons; i++) {
       struct input_event e;
       while (read(fds[i].fd, &e, sizeof e) == sizeof e)
