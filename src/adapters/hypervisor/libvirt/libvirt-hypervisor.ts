@@ -1,4 +1,5 @@
-// The hypervisor port on libvirt: two connections to one host, one to look and to pull plugs, one for work that takes its time.
+// The hypervisor port on libvirt: one connection to look and to pull plugs, one for work that takes its time, and one more to
+// look with where there are many domains.
 // Not here: XML (domain-xml), disks (overlay-disks), the poll (host-poll), what errors mean (libvirt-faults).
 
 import type { Endpoint, HostObservation } from '../../../core/model.ts';
@@ -60,6 +61,7 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #options: LibvirtHypervisorOptions;
   readonly #control: LibvirtClient;
   readonly #work: LibvirtClient;
+  readonly #counters: LibvirtClient;
   readonly #catalog: DomainCatalog;
   readonly #disks: OverlayDisks;
   readonly #poll: HostPoll;
@@ -76,9 +78,11 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#options = options;
     this.#control = new LibvirtClient({ uri, random, ...KEEPALIVE });
     this.#work = new LibvirtClient({ uri, random, ...KEEPALIVE });
+    this.#counters = new LibvirtClient({ uri, random, ...KEEPALIVE });
     this.#catalog = new DomainCatalog(this.#control);
     this.#disks = new OverlayDisks(this.#work, host, pool, isLocal(uri));
-    this.#poll = new HostPoll(this.#control, clock, this.#catalog, new OverlayDisks(this.#control, host, pool, false));
+    const pools = new OverlayDisks(this.#control, host, pool, false);
+    this.#poll = new HostPoll(this.#control, this.#counters, clock, this.#catalog, pools);
     this.#shutdowns = new GuestShutdown(this.#control, this.#work, clock, this.#closing.signal);
     this.#feed = new ChangeFeed(this.#control, this.#catalog);
   }
@@ -252,7 +256,7 @@ export class LibvirtHypervisor implements Hypervisor {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([this.#control.close(), this.#work.close()]);
+    await Promise.all([this.#control.close(), this.#work.close(), this.#counters.close()]);
   }
 
   // --- inside -----------------------------------------------------------------------------------------------------
