@@ -1,6 +1,8 @@
 // The daemon on real libvirt and QEMU on its bad days: killed in the middle of things, its libvirtd killed, its guests killed.
 // Whatever happens, what libvirt has in the end is what was asked for: no orphan, no second copy, no gap in the log.
 
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestDaemon } from '../support/daemon.ts';
@@ -70,6 +72,21 @@ describe('other bad days', () => {
     expect((await daemon.reality()).domains).toEqual([before?.name]);
     await daemon.start();
     expect(await daemon.inService(1)).toMatchObject([{ uuid: before?.uuid }]);
+  });
+
+  it('a changed policy is in force without a restart; a bad one is refused with its line and the old one stays', async () => {
+    const file = join(daemon.dir, 'policies/web.yaml');
+    const maxOf = async () => (await daemon.get<{ max: number }>('/v1/groups/web')).max;
+    await writeFile(file, POLICY.replace('max: 3', 'max: 4'));
+    await daemon.eventually('new max', async () => (await maxOf()) === 4 || undefined, 10);
+    await writeFile(file, POLICY.replace('max: 3', 'max: 0'));
+    const refused = await daemon.eventually('policy.rejected', async () => {
+      return (await daemon.events()).find((event) => event.type === 'policy.rejected');
+    });
+    expect(refused).toMatchObject({ line: 4, reason: expect.stringContaining('max') });
+    expect(await maxOf()).toBe(4);
+    await writeFile(file, POLICY);
+    await daemon.eventually('old max', async () => (await maxOf()) === 3 || undefined, 10);
   });
 
   it('libvirtd killed under load: VMs serve on, the daemon says so and goes on scaling', async () => {
