@@ -29,7 +29,7 @@ const LIVE_MS = 1000;
 const BOOT_TAIL_MS = 1500;
 
 /** One VM cannot do this, two can with room to spare, even where two busy VMs share two cores with everything else. */
-const OVERLOAD = 1.3;
+const OVERLOAD = 1.15;
 const HIGH_OUTSTANDING = 32;
 const LOW_PER_SECOND = 8;
 const LOW_OUTSTANDING = 4;
