@@ -8,6 +8,7 @@ export default defineConfig({
       {
         test: {
           name: 'fast',
+          sequence: { groupOrder: 1 },
           include: ['test/**/*.test.ts'],
           exclude: ['test/real/**'],
           testTimeout: 20_000,
@@ -16,6 +17,8 @@ export default defineConfig({
       {
         test: {
           name: 'real',
+          // After the fast ones: a VM's CPU only reaches a threshold that nobody else keeps it from.
+          sequence: { groupOrder: 2 },
           include: ['test/real/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 180_000,
