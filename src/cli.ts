@@ -17,13 +17,17 @@ process.exitCode = await runCommandLine({
   env: process.env,
   cwd: process.cwd(),
   version: VERSION,
-  serve: async (options) => {
-    const { BadConfiguration, serve } = await import('./main.ts');
-    try {
-      await serve(options);
-    } catch (error) {
-      if (error instanceof BadConfiguration) throw new CommandFailure(2, error.message, error);
-      throw error;
-    }
-  },
+  serve: (options) => withMain((main) => main.serve(options)),
+  stopEmbedded: (options, say) => withMain((main) => main.stopEmbedded(options, say)),
 });
+
+/** The daemon's rooms are loaded by the commands that need them, not by `virtscale status`. */
+async function withMain(work: (main: typeof import('./main.ts')) => Promise<void>): Promise<void> {
+  const main = await import('./main.ts');
+  try {
+    await work(main);
+  } catch (error) {
+    if (error instanceof main.BadConfiguration) throw new CommandFailure(2, error.message, error);
+    throw error;
+  }
+}

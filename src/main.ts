@@ -1,10 +1,12 @@
 // The daemon, put together: configuration, store, hosts, engine, edges, policies, and their end in the right order.
 // The one place beside the command line that knows every room. Not here: anything that any of them does.
 
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SystemClock } from './adapters/clock/system-clock.ts';
+import { stopEmbeddedHost } from './adapters/hypervisor/embedded/embedded-host.ts';
 import { SystemIds } from './adapters/ids/system-ids.ts';
 import { HttpProber } from './adapters/prober/http-prober.ts';
 import { SqliteStore } from './adapters/store/sqlite/sqlite-store.ts';
@@ -38,6 +40,7 @@ export class BadConfiguration extends Error {
 }
 
 const DEFAULT_FILE = 'virtscale.yaml';
+const DATABASE = 'virtscale.db';
 /** From SIGTERM to the end of the process, whatever hangs. */
 const STOP_MAX_MS = 4_800;
 const ENGINE_STOP_MS = 2_500;
@@ -48,7 +51,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const config = await readConfig(options);
   await mkdir(config.stateDir, { recursive: true });
   const log = await createLog({ level: config.log.level });
-  const store = new SqliteStore({ path: join(config.stateDir, 'virtscale.db'), keepEvents: config.events.keep });
+  const store = new SqliteStore({ path: join(config.stateDir, DATABASE), keepEvents: config.events.keep });
   const ended = Promise.withResolvers<string>();
   const onSignal = (signal: NodeJS.Signals) => ended.resolve(signal);
   process.once('SIGTERM', onSignal).once('SIGINT', onSignal);
@@ -105,6 +108,19 @@ export async function serve(options: ServeOptions): Promise<void> {
   await store.close();
   process.off('SIGHUP', onHangup);
   log.info({}, 'stopped');
+}
+
+/** Ends the embedded hosts of a configuration with all their VMs. Throws the store's `Fault` while a daemon runs on that state. */
+export async function stopEmbedded(options: ServeOptions, say: (line: string) => void): Promise<void> {
+  const config = await readConfig(options);
+  const database = join(config.stateDir, DATABASE);
+  // Opening it takes the lock that a running daemon holds: that one would start its host again at once.
+  if (existsSync(database)) await new SqliteStore({ path: database }).close();
+  for (const { kind, name } of config.hosts) {
+    if (kind !== 'embedded') continue;
+    const found = await stopEmbeddedHost(join(config.stateDir, name), say);
+    say(found ? `host ${name}: ended, with all its VMs` : `host ${name}: nothing of it was running`);
+  }
 }
 
 async function readConfig(options: ServeOptions): Promise<DaemonConfig> {

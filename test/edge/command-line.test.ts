@@ -38,6 +38,7 @@ async function run(text: string, more: Partial<CommandLine> = {}): Promise<Ran> 
     cwd: tmpdir(),
     version: '1.2.3',
     serve: () => Promise.reject(new Error('not here')),
+    stopEmbedded: () => Promise.reject(new Error('not here')),
     ...more,
   });
   return { status, out: stdout.text, err: stderr.text };

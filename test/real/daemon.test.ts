@@ -1,7 +1,7 @@
 // The daemon on real libvirt and QEMU on its bad days: killed in the middle of things, its libvirtd killed, its guests killed.
 // Whatever happens, what libvirt has in the end is what was asked for: no orphan, no second copy, no gap in the log.
 
-import { writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -152,3 +152,25 @@ describe('other bad days', () => {
     await expectTidy(1);
   });
 });
+
+describe('virtscale embedded stop', () => {
+  it('is refused while the daemon runs, and leaves no process behind when it does not', async () => {
+    await daemon.inService(1);
+    const [libvirtd, refused] = [await daemon.libvirtdPid(), await daemon.stopEmbedded()];
+    expect(refused).toEqual({ status: 1, said: expect.stringContaining('virtscale.db') });
+    expect(await daemon.inService(1)).toHaveLength(1);
+    await daemon.end('SIGTERM');
+    const qemus = await processesOf(daemon.dir);
+    expect(qemus.length).toBeGreaterThan(0);
+    expect(await daemon.stopEmbedded()).toEqual({ status: 0, said: expect.stringContaining('host local: ended') });
+    expect(() => process.kill(libvirtd, 0)).toThrow('ESRCH');
+    expect(await processesOf(daemon.dir)).toEqual([]);
+  });
+});
+
+/** Command lines of processes that have to do with a folder. */
+async function processesOf(dir: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => line.includes(dir));
+}

@@ -73,6 +73,16 @@ export class TestDaemon {
     return performance.now() - begun;
   }
 
+  /** `virtscale embedded stop` on this daemon's state. */
+  async stopEmbedded(): Promise<{ readonly status: number | null; readonly said: string }> {
+    const args = [CLI, 'embedded', 'stop', '--state-dir', join(this.dir, 's')];
+    const child = spawn(process.execPath, args, { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const [status] = (await once(child, 'close')) as [number | null];
+    return { status, said };
+  }
+
   async get<T>(path: string): Promise<T> {
     const response = await fetch(this.url + path, { signal: AbortSignal.timeout(5000) });
     if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);

@@ -25,6 +25,8 @@ export interface CommandLine {
   readonly cwd: string;
   readonly version: string;
   readonly serve: (options: ServeOptions) => Promise<void>;
+  /** Ends embedded hosts with all their VMs; tells what it does line by line. Throws while a daemon uses them. */
+  readonly stopEmbedded: (options: ServeOptions, say: (line: string) => void) => Promise<void>;
   /** Ends `events --follow`. */
   readonly signal?: AbortSignal;
 }
@@ -69,6 +71,15 @@ function program(line: CommandLine, terminal: Terminal): Command {
     .option('--state-dir <dir>', 'folder of the state (default: the XDG state folder, virtscale/)')
     .option('--policies <dir>', 'folder of the policy files (default: policies/)')
     .action((options: ServeOptions) => line.serve(options));
+
+  root
+    .command('embedded')
+    .description('the libvirt hosts that virtscale runs by itself')
+    .command('stop')
+    .description('end them with all their VMs; no process is left (VMs otherwise outlive the daemon)')
+    .option('-c, --config <file>', 'configuration (default: virtscale.yaml if there is one)')
+    .option('--state-dir <dir>', 'folder of the state (default: the XDG state folder, virtscale/)')
+    .action((options: ServeOptions) => line.stopEmbedded(options, (text) => terminal.line(text)));
 
   addClientCommands(root, line, terminal);
 
