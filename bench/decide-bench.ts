@@ -3,7 +3,7 @@
 import { decide } from '../src/core/decide.ts';
 import { EMPTY_GROUP_MEMORY, type Memory } from '../src/core/memory.ts';
 import type { DomainObservation, HostView, Snapshot, VmView } from '../src/core/model.ts';
-import type { Policy } from '../src/core/policy.ts';
+import { domainOf, policyOf, recordOf } from '../test/core/builders.ts';
 import { type Row, rowOf } from './row.ts';
 
 const VMS = 100;
@@ -13,44 +13,7 @@ const ROUNDS = 2000;
 const START_MS = Date.UTC(2026, 0, 1);
 const GROUP = 'web';
 
-const template: Extract<Policy['source'], { kind: 'template' }>['template'] = {
-  image: { name: 'backend', path: '/images/backend.qcow2', format: 'qcow2' },
-  flavor: { name: 'small', vcpus: 1, memoryMiB: 128 },
-  ready: { http: { port: 80, path: '/' } },
-};
-
-const policy: Policy = {
-  group: GROUP,
-  min: 1,
-  max: 200,
-  source: { kind: 'template', template },
-  placement: 'least-loaded',
-  rules: [
-    {
-      name: 'hot',
-      type: 'threshold',
-      metric: 'cpu',
-      direction: 'out',
-      thresholdPercent: 75,
-      forMs: 3000,
-      by: 1,
-      cooldownMs: 20_000,
-    },
-    {
-      name: 'idle',
-      type: 'threshold',
-      metric: 'cpu',
-      direction: 'in',
-      thresholdPercent: 20,
-      forMs: 60_000,
-      by: 1,
-      cooldownMs: 120_000,
-    },
-  ],
-  launchDeadlineMs: 60_000,
-  drainGraceMs: 5000,
-  shutdownDeadlineMs: 30_000,
-};
+const policy = policyOf({ group: GROUP, max: 200, placement: 'least-loaded' });
 
 export function decideBench(): Row {
   let memory: Memory = {
@@ -95,38 +58,11 @@ function pictureAt(nowMs: number, round: number): Snapshot {
 }
 
 function vmAt(id: number, host: string, nowMs: number, round: number): VmView {
-  const uuid = `00000000-0000-4000-8000-${String(id).padStart(12, '0')}`;
-  const name = `${GROUP}-${id}`;
   const busySeconds = round / 2 + 4.5 * (1 - Math.cos(round / 10));
+  const longAgoMs = START_MS - 3_600_000;
   return {
     fresh: true,
-    domain: {
-      uuid,
-      name,
-      state: 'running',
-      vcpus: 1,
-      memoryMiB: 128,
-      cpuTimeNs: Math.round(busySeconds * 1e9),
-      readAtMs: nowMs - 15,
-    },
-    record: {
-      id,
-      name,
-      uuid,
-      group: GROUP,
-      host,
-      kind: 'clone',
-      owner: 'policy',
-      operation: 'bench',
-      image: template.image,
-      flavor: template.flavor,
-      ready: template.ready,
-      phase: 'in-service',
-      step: 'started',
-      phaseAtMs: START_MS - 3_600_000,
-      changedAtMs: START_MS - 3_600_000,
-      endpoint: { address: '10.0.0.1', port: 80 },
-      tries: 0,
-    },
+    domain: domainOf(id, { cpuTimeNs: Math.round(busySeconds * 1e9), readAtMs: nowMs - 15 }),
+    record: recordOf(id, { group: GROUP, host, phaseAtMs: longAgoMs, changedAtMs: longAgoMs }),
   };
 }
