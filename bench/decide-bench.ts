@@ -13,7 +13,7 @@ const ROUNDS = 2000;
 const START_MS = Date.UTC(2026, 0, 1);
 const GROUP = 'web';
 
-const policy = policyOf({ group: GROUP, max: 200, placement: 'least-loaded' });
+const policy = policyOf({ group: GROUP, max: 200, placement: { algorithm: 'least-loaded' } });
 
 export function decideBench(): Row {
   let memory: Memory = {

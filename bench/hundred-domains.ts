@@ -31,7 +31,8 @@ export async function startHostWithDomains(stateDir: string, count: number): Pro
   }
 }
 
-function tinyDomain(name: string, accel: 'kvm' | 'qemu'): string {
+/** 16 MiB and nothing to boot from. */
+export function tinyDomain(name: string, accel: 'kvm' | 'qemu'): string {
   return `<domain type='${accel}'>
   <name>${name}</name>
   <uuid>${randomUUID()}</uuid>

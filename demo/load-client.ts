@@ -123,8 +123,9 @@ export class LoadClient {
   #learn(event: LoggedEvent): void {
     if (!('vm' in event) || event.group !== this.#options.group) return;
     const { id, name } = event.vm;
-    if (event.type === 'vm.launched') this.#add(id, { vm: name, endpoint: event.endpoint });
-    else if (event.type !== 'vm.launching' && event.type !== 'vm.adopted') this.#remove(id);
+    if (event.type === 'vm.launched') {
+      if (event.endpoint) this.#add(id, { vm: name, endpoint: event.endpoint });
+    } else if (event.type !== 'vm.launching' && event.type !== 'vm.adopted') this.#remove(id);
   }
 
   #add(id: number, target: Target): void {

@@ -117,7 +117,9 @@ export class Story {
       say,
       this.#wait('vm.launched', () => true, 30_000, 'the launch of the first VM'),
     );
-    const { address, port } = launched.endpoint;
+    const { endpoint } = launched;
+    if (endpoint === undefined) throw new Error(`${launched.vm.name} was launched without an endpoint`);
+    const { address, port } = endpoint;
     this.host = (await this.#options.api.hosts())[0];
     const seconds = (launched.launchMs / 1000).toFixed(1);
     return `${launched.vm.name} answers on ${address}:${port} after ${seconds} s; ${machineText(this.host)}`;

@@ -1,10 +1,13 @@
 // Which programs real VMs need, which distribution packages bring them, and how those are installed. Runs on Node 18+.
 // Nothing is done when all is there.
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** `program`: found in PATH or the system's folders; `file`: below a library folder, for what has no program. */
+/**
+ * `program`: found in PATH or the system's folders; `file`: below a library folder, `folder`: anywhere, for what has no program.
+ * `tests`: only the tests need it; `root`: only those that root alone can run (whole hosts in namespaces).
+ */
 const NEEDS = [
   { package: 'libvirt-daemon', program: 'libvirtd', why: 'runs and watches the virtual machines' },
   {
@@ -19,6 +22,26 @@ const NEEDS = [
   { package: 'libc6-dev', file: 'libc.a', why: 'the C library it is compiled with' },
   { package: 'e2fsprogs', program: 'mke2fs', why: "makes the guest image's file system" },
   { package: 'util-linux', program: 'setpriv', why: 'runs virtual machines unprivileged when started by root' },
+  { package: 'openssh-server', program: 'sshd', why: 'a host to be reached by ssh', tests: true },
+  { package: 'openssh-client', program: 'ssh', why: 'reaches it', tests: true },
+  { package: 'netcat-openbsd', program: 'nc', why: "the far end of libvirt's ssh", tests: true },
+  { package: 'openssl', program: 'openssl', why: 'certificates for TLS', tests: true },
+  {
+    package: 'libvirt-clients',
+    program: 'virsh',
+    why: "a second opinion on what we do, and the benchmarks' peer",
+    tests: true,
+  },
+  {
+    package: 'libvirt-daemon-system',
+    folder: '/etc/libvirt/qemu',
+    why: "a system's own libvirt",
+    tests: true,
+    root: true,
+  },
+  { package: 'dnsmasq-base', program: 'dnsmasq', why: 'addresses for guests on a bridge', tests: true, root: true },
+  { package: 'iproute2', program: 'ip', why: 'hosts with networks of their own', tests: true, root: true },
+  { package: 'mmdebstrap', program: 'mmdebstrap', why: 'a guest with cloud-init', tests: true, root: true },
 ];
 
 const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
@@ -49,9 +72,28 @@ function hasLibraryFile(name) {
   return folders.some((folder) => existsSync(join(folder, name)));
 }
 
+function isThere(need) {
+  if (need.program) return hasProgram(need.program);
+  return need.file ? hasLibraryFile(need.file) : existsSync(need.folder);
+}
+
 /** @returns {{ package: string, why: string }[]} what this machine lacks */
-export function missingPackages() {
-  return NEEDS.filter((need) => (need.program ? !hasProgram(need.program) : !hasLibraryFile(need.file)));
+export function missingPackages(tests = false) {
+  const isRoot = process.getuid?.() === 0;
+  return NEEDS.filter((need) => (tests || !need.tests) && (isRoot || !need.root) && !isThere(need));
+}
+
+const POLICY = '/usr/sbin/policy-rc.d';
+
+/** Nothing that is installed for us begins to serve: Debian asks this file before it starts a service. */
+function withoutStartingServices(work) {
+  if (process.getuid?.() !== 0 || existsSync(POLICY)) return work();
+  writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  try {
+    return work();
+  } finally {
+    rmSync(POLICY, { force: true });
+  }
 }
 
 function aptGet(args) {
@@ -73,12 +115,13 @@ function hasPackageLists() {
  * Installs what is missing, having said what and why.
  * @returns {boolean} false when it could not; then it has said what is to be done
  */
-export function installMissingPackages() {
-  const missing = missingPackages();
+export function installMissingPackages(tests = false) {
+  const missing = missingPackages(tests);
   if (missing.length === 0) return true;
   const names = missing.map((need) => need.package);
   const width = Math.max(...names.map((name) => name.length));
-  console.log('Real virtual machines need these packages of your distribution, which are not there yet:');
+  const who = tests ? 'The tests on real virtual machines need' : 'Real virtual machines need';
+  console.log(`${who} these packages of your distribution, which are not there yet:`);
   for (const need of missing) console.log(`  ${need.package.padEnd(width)}  ${need.why}`);
 
   const install = ['install', '-y', '--no-install-recommends', ...names];
@@ -94,8 +137,10 @@ export function installMissingPackages() {
     return false;
   }
   console.log(`Installing them with apt-get${process.getuid?.() === 0 ? '' : ' (sudo may ask for your password)'} ...`);
-  const installed = (hasPackageLists() && aptGet(install)) || (aptGet(['update']) && aptGet(install));
-  const still = missingPackages();
+  const installed = withoutStartingServices(
+    () => (hasPackageLists() && aptGet(install)) || (aptGet(['update']) && aptGet(install)),
+  );
+  const still = missingPackages(tests);
   if (installed && still.length === 0) return true;
   const lacking = still.map((need) => need.package).join(', ');
   console.error(

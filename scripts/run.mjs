@@ -11,16 +11,17 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
 const REPORT = join(ROOT, 'node_modules', '.cache', 'virtscale', 'vitest.json');
 
-/** `vms`: needs the packages that real VMs do. The first of `run` is a program of node_modules/.bin. */
+/** `vms`: needs the packages that real VMs do; `tests`: those of the tests as well. The first of `run` is a program of node_modules/.bin. */
 const COMMANDS = {
   demo: { vms: true, run: ['node', 'demo/main.ts'], does: 'plays the load story on real VMs' },
-  test: { vms: true, run: ['vitest', 'run'], does: 'runs the tests' },
+  test: { vms: true, tests: true, run: ['vitest', 'run'], does: 'runs the tests' },
   // The flag is that of the package's bin: a smaller nursery costs the daemon nothing and saves 30 MB.
   start: { vms: true, run: ['node', '--max-semi-space-size=2', 'src/cli.ts', 'serve'], does: 'runs the daemon' },
-  check: { vms: true, does: 'types, lint, dead code, tests' },
-  bench: { vms: true, run: ['node', 'bench/main.ts'], does: 'runs the benchmarks' },
+  check: { vms: true, tests: true, does: 'types, lint, dead code, tests' },
+  bench: { vms: true, tests: true, run: ['node', 'bench/main.ts'], does: 'runs the benchmarks' },
   sim: { vms: false, run: ['node', 'test/sim/main.ts'], does: 'runs the seeded fault simulation' },
-  install: { vms: true, does: 'installs what is missing, nothing else' },
+  bed: { vms: true, tests: true, run: ['node', 'test/bed/main.ts'], does: 'brings up a test bed of several hosts' },
+  install: { vms: true, tests: true, does: 'installs what is missing, nothing else' },
 };
 
 const CHECKS = [
@@ -113,7 +114,7 @@ async function main([name, ...args]) {
     return 2;
   }
   if (!installModules()) return 1;
-  if (command.vms && !installMissingPackages()) return 1;
+  if (command.vms && !installMissingPackages(command.tests)) return 1;
   if (name === 'check') return await check(args);
   if (name === 'install') return 0;
   return await runToEnd([...command.run, ...args]);

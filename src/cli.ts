@@ -14,11 +14,19 @@ process.exitCode = await runCommandLine({
   arguments: process.argv.slice(2),
   stdout: process.stdout,
   stderr: process.stderr,
+  // Opened only by a command that asks.
+  get stdin() {
+    return process.stdin;
+  },
   env: process.env,
   cwd: process.cwd(),
   version: VERSION,
   serve: (options) => withMain((main) => main.serve(options)),
   stopEmbedded: (options, say) => withMain((main) => main.stopEmbedded(options, say)),
+  onInterrupt: (listener) => {
+    process.once('SIGINT', listener);
+    return () => void process.off('SIGINT', listener);
+  },
 });
 
 /** The daemon's rooms are loaded by the commands that need them, not by `virtscale status`. */

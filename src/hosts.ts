@@ -1,4 +1,4 @@
-// From the configuration's hosts to hypervisors, and from its images to the catalog that policies are checked against.
+// From the configuration's hosts to hypervisors, and the guest image that virtscale builds for embedded ones.
 // Composition only: an embedded host comes up, and its guest image is built, when its hypervisor is first used.
 
 import { join } from 'node:path';
@@ -8,11 +8,11 @@ import {
   startEmbeddedHost,
 } from './adapters/hypervisor/embedded/embedded-host.ts';
 import { ensureGuestImage, type GuestImage } from './adapters/hypervisor/embedded/guest-image.ts';
+import { makeImagesFolder } from './adapters/hypervisor/embedded/layout.ts';
 import { LazyHypervisor } from './adapters/hypervisor/lazy-hypervisor.ts';
 import type { GuestNetwork } from './adapters/hypervisor/libvirt/domain-xml.ts';
 import { LibvirtHypervisor } from './adapters/hypervisor/libvirt/libvirt-hypervisor.ts';
 import type { DaemonConfig, HostConfig } from './config/daemon-config.ts';
-import type { PolicyCatalog } from './config/policy-file.ts';
 import type { Image } from './core/model.ts';
 import type { Log } from './engine/log.ts';
 import type { Clock } from './ports/clock.ts';
@@ -25,6 +25,8 @@ export interface ConfiguredHost {
 }
 
 const EMBEDDED_POOL = 'virtscale';
+/** Guests that migrate to an embedded host arrive at this number below its forward prefix, which no VM is given. */
+const MIGRATION_NUMBER = 255;
 /** Where a forwarded guest answers on its own address; ports below 1024 would need root. */
 const FORWARDED_PORT = 8080;
 
@@ -34,17 +36,16 @@ export class Hosts {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #embedded: EmbeddedHost[] = [];
-  readonly #built = new Map<string, Image>();
-  readonly #onCatalog: () => void;
+  readonly #onBuilt: (image: Image) => Promise<void>;
   readonly #stop = new AbortController();
   readonly #lazy: LazyHypervisor[] = [];
 
-  /** `onCatalog` is called when an image has been built that was not there before. */
-  constructor(config: DaemonConfig, clock: Clock, log: Log, onCatalog: () => void) {
+  /** `onBuilt` is called when an image has been built, or found to be built. */
+  constructor(config: DaemonConfig, clock: Clock, log: Log, onBuilt: (image: Image) => Promise<void>) {
     this.#config = config;
     this.#clock = clock;
     this.#log = log;
-    this.#onCatalog = onCatalog;
+    this.#onBuilt = onBuilt;
     this.all = config.hosts.map((host) => this.#make(host));
   }
 
@@ -54,12 +55,6 @@ export class Hosts {
    */
   async prepare(): Promise<void> {
     await Promise.allSettled(this.#lazy.map((hypervisor) => hypervisor.info(this.#stop.signal)));
-  }
-
-  /** What policies may name now. */
-  get catalog(): PolicyCatalog {
-    const files = this.#config.images.flatMap((image) => (image.kind === 'file' ? [image.image] : []));
-    return { images: [...files, ...this.#built.values()], flavors: this.#config.flavors };
   }
 
   /** Lets go of connections and of embedded hosts; those run on with their VMs and are found again at the next start. */
@@ -86,6 +81,7 @@ export class Hosts {
       const host = await startEmbeddedHost({
         stateDir: join(this.#config.stateDir, name),
         name,
+        migrationAddress: `${forwardPrefix}.${MIGRATION_NUMBER}`,
         log: say,
         signal: this.#stop.signal,
       });
@@ -95,7 +91,7 @@ export class Hosts {
         { host: name, accel, libvirt: libvirtVersion, qemu: qemuVersion, pid, reused },
         `embedded host ${reused ? 'found again' : 'started'}; ${accel === 'kvm' ? 'KVM' : 'emulation'}: ${reason}`,
       );
-      const kernelArgs = await this.#buildImages(join(host.dir, 'images'), say);
+      const kernelArgs = await this.#buildImages(say);
       return new LibvirtHypervisor({
         host: name,
         uri: host.uri,
@@ -111,13 +107,13 @@ export class Hosts {
     }
   }
 
-  /** Returns the kernel arguments that its guests need on the user-mode network. */
-  async #buildImages(dir: string, log: (line: string) => void): Promise<string> {
-    const wanted = this.#config.images.filter((image) => image.kind === 'built');
+  /** All embedded hosts share what is built. Returns the kernel arguments that guests need on the user-mode network. */
+  async #buildImages(log: (line: string) => void): Promise<string> {
+    const wanted = this.#config.images.flatMap((image) => (image.kind === 'built' ? [image.name] : []));
     if (wanted.length === 0) return '';
+    const dir = await makeImagesFolder(this.#config.stateDir, process.getuid?.() === 0);
     const built = await ensureGuestImage({ dir, log, signal: this.#stop.signal });
-    for (const { name } of wanted as readonly { readonly name: string }[]) this.#built.set(name, imageOf(name, built));
-    this.#onCatalog();
+    for (const name of wanted) await this.#onBuilt(imageOf(name, built));
     return built.userNetworkArgs;
   }
 }

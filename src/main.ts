@@ -2,45 +2,35 @@
 // The one place beside the command line that knows every room. Not here: anything that any of them does.
 
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { SystemClock } from './adapters/clock/system-clock.ts';
 import { stopEmbeddedHost } from './adapters/hypervisor/embedded/embedded-host.ts';
 import { SystemIds } from './adapters/ids/system-ids.ts';
+import { FileImageStore } from './adapters/images/file-image-store.ts';
 import { HttpProber } from './adapters/prober/http-prober.ts';
 import { SqliteStore } from './adapters/store/sqlite/sqlite-store.ts';
-import type { DaemonConfig } from './config/daemon-config.ts';
-import { parseDaemonConfig } from './config/daemon-file.ts';
-import { problemText } from './config/file-problem.ts';
+import { placementNamesOf } from './config/host-traits.ts';
+import type { PolicyCatalog } from './config/policy-file.ts';
+import { ConfigWatch } from './config-watch.ts';
+import { Access, protection } from './edge/access.ts';
 import { createApp } from './edge/app.ts';
 import { EventStream } from './edge/event-stream.ts';
 import { createLog, logEvents } from './edge/log.ts';
 import { Metrics } from './edge/metrics.ts';
 import { listen } from './edge/server.ts';
 import { Engine } from './engine/engine.ts';
+import { configuredImages, settingsOf } from './fabric-settings.ts';
 import { Hosts } from './hosts.ts';
+import { PlacementModuleError } from './placements.ts';
 import { PolicyFolder } from './policy-folder.ts';
+import { BadConfiguration, type LoadedConfig, readConfig, type ServeOptions } from './read-config.ts';
 import { VERSION } from './version.ts';
 
-export interface ServeOptions {
-  /** Absent: `virtscale.yaml` in the working directory when there is one. */
-  readonly config?: string;
-  readonly listen?: string;
-  readonly stateDir?: string;
-  readonly policies?: string;
-}
+export { BadConfiguration } from './read-config.ts';
 
-/** What is wrong with what the user gave: shown without a stack, exit status 2. */
-export class BadConfiguration extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'BadConfiguration';
-  }
-}
-
-const DEFAULT_FILE = 'virtscale.yaml';
 const DATABASE = 'virtscale.db';
+const IMAGES = 'image-store';
 /** From SIGTERM to the end of the process, whatever hangs. */
 const STOP_MAX_MS = 4_800;
 const ENGINE_STOP_MS = 2_500;
@@ -48,9 +38,12 @@ const SERVER_STOP_MS = 1_000;
 
 /** Runs the daemon until SIGTERM or SIGINT. Throws `BadConfiguration`, `ListenError` or the store's `Fault` when it cannot start. */
 export async function serve(options: ServeOptions): Promise<void> {
-  const config = await readConfig(options);
+  const loaded = await readConfig(options);
+  const { config } = loaded;
+  const settings = await settingsOf(loaded).catch(asBadConfiguration);
   await mkdir(config.stateDir, { recursive: true });
   const log = await createLog({ level: config.log.level });
+  for (const warning of loaded.warnings) log.warn({}, warning);
   const store = new SqliteStore({ path: join(config.stateDir, DATABASE), keepEvents: config.events.keep });
   const ended = Promise.withResolvers<string>();
   const onSignal = (signal: NodeJS.Signals) => ended.resolve(signal);
@@ -58,11 +51,13 @@ export async function serve(options: ServeOptions): Promise<void> {
 
   const clock = new SystemClock();
   const metrics = new Metrics({ version: VERSION });
-  const hosts = new Hosts(config, clock, log, () => void policies?.refresh());
-  let policies: PolicyFolder | undefined;
-  const engine = await Engine.open({
-    hosts: hosts.all,
+  const hosts = new Hosts(config, clock, log, (image) => engine.provideImage(image));
+  const engine: Engine = await Engine.open({
+    hosts: hosts.all.map((host) => withKey(host, loaded)),
     store,
+    images: new FileImageStore(join(config.stateDir, IMAGES)),
+    settings,
+    onImages: () => void policies?.refresh(),
     clock,
     ids: new SystemIds(),
     prober: new HttpProber(),
@@ -71,6 +66,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     version: VERSION,
     pollMs: config.pollMs,
   });
+  let policies: PolicyFolder | undefined;
   // A bug in something nobody waits for must not take the daemon with it: it is said, and the next turn comes.
   process.on('unhandledRejection', (error) =>
     log.error({ err: error }, 'a bug: something failed that nobody waited for'),
@@ -78,23 +74,35 @@ export async function serve(options: ServeOptions): Promise<void> {
   logEvents(log, engine.log);
   metrics.observe(engine);
   const names = [config.listen.host];
-  const app = createApp({ engine, clock, metrics, version: VERSION, log, names });
-  const stream = new EventStream({ events: engine.log, log, telemetry: metrics, names });
+  const access = new Access({ engine, withoutToken: config.withoutToken });
+  const app = createApp({ engine, clock, metrics, version: VERSION, log, names, access });
+  const stream = new EventStream({ events: engine.log, log, telemetry: metrics, names, access });
   const listening = await listen({ address: config.listen, app, stream }).catch(async (error: unknown) => {
     await store.close();
     throw error;
   });
+  const { open, text } = protection(access, config.listen);
   log.info(
     { url: listening.url, stateDir: config.stateDir, policies: config.policiesDir, version: VERSION },
-    `virtscale listens on ${listening.url}`,
+    `virtscale listens on ${listening.url}; ${text}`,
   );
+  if (open) log.warn({}, 'set withoutToken: loopback or nobody, and give tokens with `virtscale token create`');
 
-  const folder = new PolicyFolder(config.policiesDir, () => hosts.catalog, engine, log, config.pollMs);
-  const onHangup = () => void folder.reload();
+  const watch = new ConfigWatch(options, loaded, engine, log);
+  const folder = new PolicyFolder(
+    config.policiesDir,
+    () => catalogOf(engine, watch.loaded),
+    engine,
+    log,
+    config.pollMs,
+  );
+  const onHangup = () => void watch.reload().then(() => folder.reload());
   process.on('SIGHUP', onHangup);
+  await engine.configureImages(configuredImages(config.images));
   await Promise.race([hosts.prepare(), ended.promise]);
   policies = folder;
   await engine.start();
+  watch.open(() => void folder.refresh());
   await folder.open();
 
   const reason = await ended.promise;
@@ -102,6 +110,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const late = setTimeout(() => process.exit(1), STOP_MAX_MS);
   late.unref();
   folder.close();
+  watch.close();
   await engine.stop(reason, ENGINE_STOP_MS);
   await listening.close(SERVER_STOP_MS);
   await hosts.close();
@@ -112,7 +121,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 
 /** Ends the embedded hosts of a configuration with all their VMs. Throws the store's `Fault` while a daemon runs on that state. */
 export async function stopEmbedded(options: ServeOptions, say: (line: string) => void): Promise<void> {
-  const config = await readConfig(options);
+  const { config } = await readConfig(options);
   const database = join(config.stateDir, DATABASE);
   // Opening it takes the lock that a running daemon holds: that one would start its host again at once.
   if (existsSync(database)) await new SqliteStore({ path: database }).close();
@@ -123,24 +132,19 @@ export async function stopEmbedded(options: ServeOptions, say: (line: string) =>
   }
 }
 
-async function readConfig(options: ServeOptions): Promise<DaemonConfig> {
-  const path = resolve(options.config ?? DEFAULT_FILE);
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' && options.config === undefined) return undefined;
-    throw new BadConfiguration(`cannot read the configuration ${path}: ${error.message}`);
-  });
-  const { listen: address, stateDir, policies } = options;
-  const parsed = parseDaemonConfig({
-    ...(text !== undefined && { file: { path, text } }),
-    flags: {
-      ...(address !== undefined && { listen: address }),
-      ...(stateDir !== undefined && { stateDir }),
-      ...(policies !== undefined && { policies }),
-    },
-    env: process.env,
-    homeDir: homedir(),
-    cwd: process.cwd(),
-  });
-  if (!parsed.ok) throw new BadConfiguration(parsed.problems.map(problemText).join('\n'));
-  return parsed.config;
+/** What policies may name now. */
+function catalogOf(engine: Engine, { config }: LoadedConfig): PolicyCatalog {
+  return { images: engine.readyImages, flavors: config.flavors, ...placementNamesOf(config) };
+}
+
+function withKey<H extends { readonly hypervisor: { readonly host: string } }>(
+  host: H,
+  { hostKeys }: LoadedConfig,
+): H & { readonly key?: string } {
+  const key = hostKeys.get(host.hypervisor.host);
+  return { ...host, ...(key !== undefined && { key }) };
+}
+
+function asBadConfiguration(error: unknown): never {
+  throw error instanceof PlacementModuleError ? new BadConfiguration(error.message) : error;
 }

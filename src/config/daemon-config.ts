@@ -1,6 +1,8 @@
 // The daemon's configuration as everyone may trust it: checked, all defaults filled in. Not here: reading it (daemon-file).
 
-import type { Flavor, Image } from '../core/model.ts';
+import type { Amounts, Flavor, HostTraits, Image, PlacementName } from '../core/model.ts';
+import type { Quota } from '../core/verify-create.ts';
+import type { FileImageSource } from './image-source.ts';
 import type { ListenAddress } from './listen.ts';
 
 /** Where VMs get their network. */
@@ -12,8 +14,18 @@ export type NetworkConfig =
   /** A bridge of the host. */
   | { readonly kind: 'bridge'; readonly name: string };
 
-export type HostConfig =
-  /** The libvirtd and the QEMUs that virtscale runs by itself, with their own pool and forwarded ports. */
+/** What people say about a host for placement. What is left out: `placement.overcommit`, else DEFAULT_TRAITS of core/placement. */
+export interface HostPlacement {
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Kept back for the host itself, before overcommit. */
+  readonly reserved?: Partial<Amounts>;
+  readonly overcommit?: Partial<HostTraits['overcommit']>;
+}
+
+export type HostConfig = HostPlacement & HostAccess;
+
+type HostAccess =
+  /** A libvirtd and QEMUs that virtscale runs by itself, with a pool and forwarded ports of their own. There may be several. */
   | { readonly kind: 'embedded'; readonly name: string; readonly forwardPrefix: string }
   | {
       readonly kind: 'libvirt';
@@ -25,17 +37,45 @@ export type HostConfig =
     };
 
 export type ImageConfig =
+  /** It lies on every host already. */
   | { readonly kind: 'file'; readonly image: Image }
+  /** virtscale fetches it and brings it to the hosts. */
+  | {
+      readonly kind: 'source';
+      readonly name: string;
+      readonly source: FileImageSource;
+      /** Absent: found out. */
+      readonly format?: Image['format'];
+      /** Lower-case hex. */
+      readonly sha256?: string;
+    }
   /** The guest that virtscale builds by itself. */
   | { readonly kind: 'built'; readonly name: string };
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+/** Who may come in without a token: programs on this machine, everybody who reaches the address, or nobody. */
+export const WITHOUT_TOKEN = ['loopback', 'anyone', 'nobody'] as const;
+export type WithoutToken = (typeof WITHOUT_TOKEN)[number];
+
+/** Where new VMs go when nobody says otherwise. */
+export interface PlacementConfig {
+  /** One of ours or of `modules`, by name. */
+  readonly algorithm: PlacementName;
+  /** Users' own algorithms: named as the configuration writes them; `path` is absolute. */
+  readonly modules: readonly { readonly name: PlacementName; readonly path: string }[];
+  readonly overcommit: Partial<HostTraits['overcommit']>;
+  /** For `threshold`, 0–1. */
+  readonly maxLoad?: number;
+}
+
 export interface DaemonConfig {
   /** The file it came from; absent when there is none. */
   readonly file?: string;
   readonly listen: ListenAddress;
+  /** Absent: `loopback` while there are no tokens, `nobody` once there is one. */
+  readonly withoutToken?: WithoutToken;
   /** Absolute. */
   readonly stateDir: string;
   /** The folder of the policy files. Absolute. */
@@ -44,6 +84,10 @@ export interface DaemonConfig {
   readonly hosts: readonly HostConfig[];
   readonly images: readonly ImageConfig[];
   readonly flavors: readonly Flavor[];
+  /** What each owner may have at a time of VMs without a group. */
+  readonly quota?: Quota;
+  /** Absent: `least-loaded`, with the overcommit of DEFAULT_TRAITS. */
+  readonly placement?: PlacementConfig;
   readonly log: { readonly level: LogLevel };
   /** How many events are kept. */
   readonly events: { readonly keep: number };
@@ -51,8 +95,6 @@ export interface DaemonConfig {
 
 /** The name of the guest image that virtscale builds. */
 export const BUILT_IMAGE = 'backend';
-/** Where an embedded host's VMs answer: 127.0.1.N. */
-export const EMBEDDED_FORWARD_PREFIX = '127.0.1';
 export const DEFAULT_POLL_MS = 1000;
 export const DEFAULT_EVENTS_KEEP = 100_000;
 
@@ -63,4 +105,5 @@ export const DEFAULT_FLAVORS: readonly Flavor[] = [
   { name: 'large', vcpus: 2, memoryMiB: 512 },
 ];
 
-export const DEFAULT_HOST: HostConfig = { kind: 'embedded', name: 'local', forwardPrefix: EMBEDDED_FORWARD_PREFIX };
+/** The only host when there is no configuration: its VMs answer on 127.0.1.N. */
+export const DEFAULT_HOST: HostConfig = { kind: 'embedded', name: 'local', forwardPrefix: '127.0.1' };

@@ -2,6 +2,7 @@
 // Not here: reading the file, and acting upon any of it.
 
 import { dirname, join, resolve } from 'node:path';
+import { DEFAULT_PLACEMENT } from '../core/placement/registry.ts';
 import {
   BUILT_IMAGE,
   type DaemonConfig,
@@ -9,13 +10,17 @@ import {
   DEFAULT_FLAVORS,
   DEFAULT_HOST,
   DEFAULT_POLL_MS,
-  EMBEDDED_FORWARD_PREFIX,
   type HostConfig,
+  type HostPlacement,
   type ImageConfig,
+  type PlacementConfig,
 } from './daemon-config.ts';
 import { daemonSchema, type RawDaemon } from './daemon-schema.ts';
 import type { FileProblem } from './file-problem.ts';
-import { DEFAULT_LISTEN, isLoopback, type ListenAddress, readListen } from './listen.ts';
+import { freeForwardPrefixes, sharedForwardPrefixes } from './forward-prefixes.ts';
+import { readImageSource } from './image-source.ts';
+import { DEFAULT_LISTEN, type ListenAddress, readListen } from './listen.ts';
+import { isModulePath } from './placement-schema.ts';
 import { checkYaml } from './schemas.ts';
 import { cappedProblems, readYaml, type YamlText } from './yaml-text.ts';
 
@@ -50,28 +55,32 @@ export function parseDaemonConfig(sources: DaemonSources): DaemonResult {
   const { value, problems } = checkYaml(daemonSchema, yaml);
   const all = [...problems, ...repeatedNames(yaml)];
   if (value !== undefined && all.length === 0) return assemble(value, sources, yaml);
-  const raw = yaml.value as { readonly listen?: unknown; readonly allowRemote?: unknown };
-  const listen = listenOf({ listen: raw.listen, allowRemote: raw.allowRemote === true }, sources, yaml);
+  const raw = yaml.value as { readonly listen?: unknown };
+  const listen = listenOf({ listen: raw.listen }, sources, yaml);
   return { ok: false, problems: cappedProblems(listen.ok ? all : [...all, listen.problem]) };
 }
 
 function assemble(raw: RawDaemon, sources: DaemonSources, yaml: YamlText | undefined): DaemonResult {
   const { file, flags = {}, cwd } = sources;
   const base = file === undefined ? cwd : resolve(cwd, dirname(file.path));
-  const hosts = raw.hosts?.map((host) => hostOf(host, base)) ?? [DEFAULT_HOST];
+  const hosts = raw.hosts === undefined ? [DEFAULT_HOST] : hostsOf(raw.hosts, base);
   const listen = listenOf(raw, sources, yaml);
   if (!listen.ok) return { ok: false, problems: [listen.problem] };
+  const placement = raw.placement && placementOf(raw.placement, base);
   return {
     ok: true,
     config: {
       ...(file !== undefined && { file: resolve(cwd, file.path) }),
       listen: listen.value,
+      ...(raw.withoutToken !== undefined && { withoutToken: raw.withoutToken }),
       stateDir: pathOf(flags.stateDir, raw.stateDir, base, sources.cwd) ?? defaultStateDir(sources),
       policiesDir: pathOf(flags.policies, raw.policies, base, sources.cwd) ?? join(base, 'policies'),
       pollMs: raw.poll ?? DEFAULT_POLL_MS,
       hosts,
       images: imagesOf(raw, hosts, base),
       flavors: raw.flavors ?? DEFAULT_FLAVORS,
+      ...(raw.quota !== undefined && { quota: raw.quota }),
+      ...(placement !== undefined && { placement }),
       log: { level: raw.log?.level ?? 'info' },
       events: { keep: raw.events?.keep ?? DEFAULT_EVENTS_KEEP },
     },
@@ -90,7 +99,7 @@ function pathOf(flag: string | undefined, setting: string | undefined, base: str
 }
 
 function listenOf(
-  raw: Pick<RawDaemon, 'listen' | 'allowRemote'>,
+  raw: Pick<RawDaemon, 'listen'>,
   { flags, env, file }: DaemonSources,
   yaml: YamlText | undefined,
 ): { readonly ok: true; readonly value: ListenAddress } | { readonly ok: false; readonly problem: FileProblem } {
@@ -107,23 +116,31 @@ function listenOf(
   if (given === undefined) return { ok: true, value: DEFAULT_LISTEN };
   const address = readListen(given.value);
   if (!address.ok) return { ok: false, problem: given.problem(address.reason) };
-  if (!isLoopback(address.value) && raw.allowRemote !== true) {
-    const reason =
-      `${address.value.host} can be reached from other machines, and there are no passwords yet: whoever reaches it controls every VM. ` +
-      'Listen on 127.0.0.1 and reach it through ssh -L, or set allowRemote: true in virtscale.yaml on a network you trust';
-    return { ok: false, problem: given.problem(reason) };
-  }
   return { ok: true, value: address.value };
 }
 
 type RawHost = NonNullable<RawDaemon['hosts']>[number];
 
-function hostOf(raw: RawHost, base: string): HostConfig {
-  const { name, uri, pool, network } = raw;
-  if (uri === undefined) {
-    const forwardPrefix = network?.kind === 'forward' ? network.prefix : EMBEDDED_FORWARD_PREFIX;
-    return { kind: 'embedded', name, forwardPrefix };
-  }
+/** Embedded hosts that choose no forward prefix get the first ones of 127.0.1, 127.0.2 and so on that no host has chosen. */
+function hostsOf(raw: readonly RawHost[], base: string): readonly HostConfig[] {
+  const chosen = raw.flatMap(({ network }) => (network?.kind === 'forward' ? [network.prefix] : []));
+  const free = freeForwardPrefixes(chosen);
+  return raw.map(({ name, uri, pool, network, labels, reserved, overcommit }) => {
+    const said: HostPlacement = {
+      ...(labels !== undefined && { labels }),
+      ...(reserved !== undefined && { reserved }),
+      ...(overcommit !== undefined && { overcommit }),
+    };
+    if (uri !== undefined) return { ...libvirtHost({ name, uri, pool, network }, base), ...said };
+    const forwardPrefix = network?.kind === 'forward' ? network.prefix : free.next().value;
+    return { kind: 'embedded', name, forwardPrefix, ...said };
+  });
+}
+
+function libvirtHost(
+  { name, uri, pool, network }: Pick<RawHost, 'name' | 'pool' | 'network'> & { readonly uri: string },
+  base: string,
+): HostConfig {
   return {
     kind: 'libvirt',
     name,
@@ -133,25 +150,44 @@ function hostOf(raw: RawHost, base: string): HostConfig {
   };
 }
 
+/** A path is a module of the user's, whether it stands in `modules` as well or not; names are as they were written. */
+function placementOf(raw: NonNullable<RawDaemon['placement']>, base: string): PlacementConfig {
+  const { algorithm = DEFAULT_PLACEMENT, modules = [], overcommit = {}, maxLoad } = raw;
+  const names = [...new Set(isModulePath(algorithm) ? [algorithm, ...modules] : modules)];
+  return {
+    algorithm,
+    modules: names.map((name) => ({ name, path: resolve(base, name) })),
+    overcommit,
+    ...(maxLoad !== undefined && { maxLoad: maxLoad / 100 }),
+  };
+}
+
 /** The listed images, and beside an embedded host the one that is built, unless a listed one has its name. */
 function imagesOf(raw: RawDaemon, hosts: readonly HostConfig[], base: string): readonly ImageConfig[] {
-  const listed = (raw.images ?? []).map(
-    ({ name, path, format = 'qcow2', kernel, initrd, args = '' }): ImageConfig => ({
-      kind: 'file',
-      image: {
-        name,
-        path: resolve(base, path),
-        format,
-        ...(kernel !== undefined &&
-          initrd !== undefined && { direct: { kernel: resolve(base, kernel), initrd: resolve(base, initrd), args } }),
-      },
-    }),
-  );
+  const listed = (raw.images ?? []).map((image) => imageOf(image, base));
   const builds = hosts.some(({ kind }) => kind === 'embedded') && !raw.images?.some(({ name }) => name === BUILT_IMAGE);
   return builds ? [{ kind: 'built', name: BUILT_IMAGE }, ...listed] : listed;
 }
 
-/** Names that stand for two things, and hosts there can be only one of; looked for even when other parts are wrong. */
+function imageOf(raw: NonNullable<RawDaemon['images']>[number], base: string): ImageConfig {
+  const { name, path, source: written = '', sha256, format, kernel, initrd, args = '' } = raw;
+  if (path === undefined) {
+    const source = readImageSource(written, base);
+    if (!source.ok) throw new Error(`the form of ${name}'s source was not checked: ${source.reason}`);
+    return {
+      kind: 'source',
+      name,
+      source: source.value,
+      ...(format !== undefined && { format }),
+      ...(sha256 !== undefined && { sha256 }),
+    };
+  }
+  const direct = kernel !== undefined &&
+    initrd !== undefined && { direct: { kernel: resolve(base, kernel), initrd: resolve(base, initrd), args } };
+  return { kind: 'file', image: { name, path: resolve(base, path), format: format ?? 'qcow2', ...direct } };
+}
+
+/** What two things in the lists cannot share: a name, a libvirt, addresses. Looked for even when other parts are wrong. */
 function repeatedNames(yaml: YamlText): readonly FileProblem[] {
   const raw = yaml.value as Readonly<Record<string, unknown>>;
   const problems: FileProblem[] = [];
@@ -171,6 +207,5 @@ function repeatedNames(yaml: YamlText): readonly FileProblem[] {
     'uri',
     (value) => `${String(value).slice(0, 100)} is in the list already: its VMs would be counted twice`,
   );
-  repeats('hosts', 'embedded', () => 'there can be only one embedded host');
-  return problems;
+  return [...problems, ...sharedForwardPrefixes(yaml)];
 }

@@ -2,26 +2,46 @@
 
 import { z } from 'zod';
 import type { Flavor } from '../core/model.ts';
-import { LOG_LEVELS, type NetworkConfig } from './daemon-config.ts';
+import type { Quota } from '../core/verify-create.ts';
+import { LOG_LEVELS, type NetworkConfig, WITHOUT_TOKEN } from './daemon-config.ts';
+import { readImageSource } from './image-source.ts';
+import { daemonPlacement, hostPlacement } from './placement-schema.ts';
 import { durationBetween, name, oneOf, refuse, sizeBetween, strict, textUpTo, wholeBetween } from './schemas.ts';
 
 const PATH_MAX = 1000;
 const filePath = textUpTo(PATH_MAX);
 
+const TRANSPORTS = /^(unix|tcp|tls|ssh)$/i;
+/** What libvirt has and this client has not, with what to write instead. */
+const INSTEAD: Readonly<Record<string, string>> = {
+  libssh: 'write qemu+ssh://…, which runs the ssh of this machine',
+  libssh2: 'write qemu+ssh://…, which runs the ssh of this machine',
+  ext: 'write qemu+ssh://…?command=PROGRAM for a program that stands in for ssh',
+};
+
+// The form only, so that a mistake is told with its line; what the parameters mean is the libvirt client's to know.
+// libvirt's test driver is for trying things out.
 const uri = textUpTo(500).superRefine((text, context) => {
   const match = /^([a-z][a-z0-9]*)(?:\+([a-z0-9]+))?:\/\/([^/?#]*)(\/[^?#]*)?(\?[^#]*)?$/i.exec(text);
-  const ways = 'qemu:///system, qemu:///session, qemu+unix:///system?socket=PATH or qemu+tcp://HOST/system';
+  const [, driver = '', transport, authority = '', path = ''] = match ?? [];
+  const ways = 'qemu:///system, qemu+ssh://USER@HOST/system, qemu+tls://HOST/system or qemu+unix:///system?socket=PATH';
   if (match === null) refuse(context, [], `is not a libvirt URI; write ${ways}`);
-  else if (match[1]?.toLowerCase() !== 'qemu')
-    refuse(context, [], `only QEMU hosts are supported, not ${match[1]}; write ${ways}`);
-  else if (!(match[2] === undefined ? match[3] === '' : /^(unix|tcp)$/i.test(match[2]))) {
-    refuse(context, [], `transport ${match[2] ?? 'tls'} is not supported yet; write ${ways}`);
-  } else if (match[4] === undefined || match[4] === '/')
+  else if (!/^(qemu|test)$/i.test(driver)) {
+    refuse(context, [], `only QEMU hosts are supported, not ${driver}; write ${ways}`);
+  } else if (transport !== undefined && !TRANSPORTS.test(transport)) {
+    const instead = INSTEAD[transport.toLowerCase()] ?? `write ${ways}`;
+    refuse(context, [], `transport ${transport} is not supported; ${instead}`);
+  } else if (transport?.toLowerCase() === 'unix' && authority !== '') {
+    refuse(context, [], 'a unix socket has no host; write qemu+ssh://USER@HOST/system for another machine');
+  } else if (/^-|@-/.test(authority)) refuse(context, [], "a user or host does not begin with '-'");
+  else if (/^[^@]*:[^@]*@/.test(authority)) {
+    refuse(context, [], 'a password in a URI is never used; give ssh a key: qemu+ssh://USER@HOST/system?keyfile=PATH');
+  } else if (driver.toLowerCase() === 'qemu' && !/^\/(system|session)$/.test(path))
     refuse(context, [], `needs /system or /session; write ${ways}`);
 });
 
 const forwardPrefix = textUpTo(20).refine(
-  (text) => /^127(\.\d{1,3}){2}$/.test(text) && text.split('.').every((part) => Number(part) <= 255),
+  (text) => /^127(\.(0|[1-9]\d{0,2})){2}$/.test(text) && text.split('.').every((part) => Number(part) <= 255),
   { error: 'must be three numbers of 127.0.0.0/8, such as 127.0.1; VMs answer on 127.0.1.N', abort: true },
 );
 
@@ -46,6 +66,7 @@ const host = strict({
   embedded: z.boolean().optional(),
   pool: strict({ name: textUpTo(100), path: filePath.optional() }).optional(),
   network: network.optional(),
+  ...hostPlacement,
 }).superRefine((raw, context) => {
   if ((raw.uri !== undefined) === (raw.embedded === true)) {
     const has = raw.uri === undefined ? 'neither' : 'both';
@@ -58,14 +79,39 @@ const host = strict({
   }
 });
 
+/** The form only: what a path is relative to, is known when the file is. */
+const imageSource = textUpTo(PATH_MAX).superRefine((text, context) => {
+  const source = readImageSource(text, '/');
+  if (!source.ok) refuse(context, [], source.reason);
+});
+
+const sha256 = textUpTo(PATH_MAX)
+  .refine((text) => /^[\da-f]{64}$/i.test(text), { error: 'must be 64 hex digits, as sha256sum prints them' })
+  .transform((text) => text.toLowerCase());
+
 const image = strict({
   name,
-  path: filePath,
+  path: filePath.optional(),
+  source: imageSource.optional(),
+  sha256: sha256.optional(),
   format: oneOf(['qcow2', 'raw']).optional(),
   kernel: filePath.optional(),
   initrd: filePath.optional(),
   args: textUpTo(2000).optional(),
 }).superRefine((raw, context) => {
+  if ((raw.path === undefined) === (raw.source === undefined)) {
+    const has = raw.path === undefined ? 'neither' : 'both';
+    const which = 'path (it lies on every host already) or source (virtscale brings it there)';
+    refuse(context, [], `needs either ${which}; it has ${has}`);
+  }
+  if (raw.path === undefined && raw.source !== undefined) {
+    const direct = (['kernel', 'initrd', 'args'] as const).find((key) => raw[key] !== undefined);
+    if (direct !== undefined) refuse(context, [direct], 'goes with path only: no kernel is brought to the hosts');
+    return;
+  }
+  if (raw.source === undefined && raw.sha256 !== undefined) {
+    refuse(context, ['sha256'], 'goes with source only: what lies on the hosts is not read');
+  }
   if ((raw.kernel === undefined) !== (raw.initrd === undefined)) {
     refuse(context, [], 'kernel and initrd go together: give both, or neither to boot from the disk');
   }
@@ -92,16 +138,35 @@ const flavor = strict({
   }),
 );
 
+const quota = strict({
+  vms: wholeBetween(0, 1_000_000).optional(),
+  vcpus: wholeBetween(0, 1_000_000).optional(),
+  memory: sizeBetween(0, 1024 * MIB_PER_GIB * MIB_PER_GIB).optional(),
+  disk: sizeBetween(0, 1024 * MIB_PER_GIB * MIB_PER_GIB).optional(),
+}).transform(
+  ({ vms, vcpus, memory, disk }): Quota => ({
+    ...(vms !== undefined && { vms }),
+    ...(vcpus !== undefined && { vcpus }),
+    ...(memory !== undefined && { memoryMiB: memory }),
+    ...(disk !== undefined && { diskGiB: disk / MIB_PER_GIB }),
+  }),
+);
+
 export const daemonSchema = strict({
   /** Checked with the other sources of it. */
   listen: z.unknown().optional(),
-  allowRemote: z.boolean().optional(),
+  withoutToken: oneOf(WITHOUT_TOKEN).optional(),
+  allowRemote: z
+    .undefined({ error: 'is gone: any address may be listened on; withoutToken says who needs no token' })
+    .optional(),
   stateDir: filePath.optional(),
   policies: filePath.optional(),
   poll: durationBetween('200ms', '1m').optional(),
   hosts: z.array(host).min(1, { error: 'must list at least one host' }).max(1000).optional(),
   images: z.array(image).max(1000).optional(),
   flavors: z.array(flavor).min(1, { error: 'must list at least one flavor' }).max(1000).optional(),
+  placement: daemonPlacement.optional(),
+  quota: quota.optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
   events: strict({ keep: wholeBetween(1000, 10_000_000).optional() }).optional(),
 });

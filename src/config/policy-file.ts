@@ -2,10 +2,11 @@
 // Not here: reading or watching files, and what the rules do (core).
 
 import { type LintContext, type LintPlace, lintPolicy } from '../core/lint-policy.ts';
-import type { Flavor, Image } from '../core/model.ts';
+import type { Flavor, HostName, Image, PlacementName } from '../core/model.ts';
 import type { Policy, ScaleRule, Source } from '../core/policy.ts';
 import { didYouMean } from './did-you-mean.ts';
 import type { FileProblem, Path } from './file-problem.ts';
+import { unknownPlacement } from './placement-schema.ts';
 import { policySchema, type RawPolicy, scaleRule, sizes } from './policy-schema.ts';
 import { checkYaml } from './schemas.ts';
 import { cappedProblems, readYaml, type YamlText } from './yaml-text.ts';
@@ -21,6 +22,10 @@ const SHUTDOWN_DEADLINE_MS = 30_000;
 export interface PolicyCatalog {
   readonly images: readonly Image[];
   readonly flavors: readonly Flavor[];
+  /** Placement algorithms. Absent: ours alone. */
+  readonly placements?: readonly PlacementName[];
+  /** Absent: not checked. */
+  readonly hosts?: readonly HostName[];
 }
 
 export type PolicyResult =
@@ -38,11 +43,12 @@ export function parsePolicy(text: string, file: string, catalog: PolicyCatalog, 
   if (!isBlock(yaml.value)) return { ok: false, problems };
   const lint = lintWhatCanBe(yaml, context);
   const source = sourceOf(yaml, catalog, value);
-  const all = [...problems, ...lint.errors, ...source.problems];
+  const all = [...problems, ...lint.errors, ...source.problems, ...placementProblems(yaml, catalog)];
   if (value === undefined || source.value === undefined || all.length > 0) {
     return { ok: false, problems: cappedProblems(distinct(all)) };
   }
-  return { ok: true, policy: policyOf(value, source.value), warnings: lint.warnings };
+  const warnings = [...lint.warnings, ...tooFewHosts(yaml, value, catalog)];
+  return { ok: true, policy: policyOf(value, source.value), warnings };
 }
 
 function policyOf(raw: RawPolicy, source: Source): Policy {
@@ -153,6 +159,41 @@ function unknownName(
     yaml.problem(
       ['template', key],
       `no ${key} is named "${wanted.slice(0, 100)}"${didYouMean(wanted, names)}; ${there}`,
+    ),
+  ];
+}
+
+/** Names that stand for nothing. Looked up even when other parts of the file are wrong. */
+function placementProblems(yaml: YamlText, { placements, hosts }: PolicyCatalog): readonly FileProblem[] {
+  const said = isBlock(yaml.value) ? yaml.value['placement'] : undefined;
+  const block = isBlock(said) ? said : { algorithm: said };
+  const at = (key: string) => (isBlock(said) ? ['placement', key] : ['placement']);
+  const { algorithm, host } = block as { readonly algorithm?: unknown; readonly host?: unknown };
+  const problems: FileProblem[] = [];
+  const unknown =
+    typeof algorithm === 'string' && algorithm !== '' ? unknownPlacement(algorithm, placements) : undefined;
+  if (unknown !== undefined) problems.push(yaml.problem(at('algorithm'), unknown));
+  if (typeof host === 'string' && hosts !== undefined && !hosts.includes(host)) {
+    const reason = `no host is named "${host.slice(0, 100)}"${didYouMean(host, hosts)}; there are: ${hosts.join(', ')}`;
+    problems.push(yaml.problem(at('host'), reason));
+  }
+  return problems;
+}
+
+/** Apart, a group never has more VMs than there are hosts. */
+function tooFewHosts(
+  yaml: YamlText,
+  { placement, max, template }: RawPolicy,
+  { hosts }: PolicyCatalog,
+): readonly FileProblem[] {
+  if (placement?.apart !== true || template === undefined || hosts === undefined) return [];
+  const possible = placement.host === undefined ? hosts.length : 1;
+  if (max <= possible) return [];
+  const count = possible === 1 ? 'one host is' : `${possible} hosts are`;
+  return [
+    yaml.problem(
+      ['max'],
+      `max is ${max}, but only ${count} there, and the VMs are to be apart: no more will be launched`,
     ),
   ];
 }

@@ -1,8 +1,8 @@
 // The form of a policy file. Not here: what it refers to and whether it makes sense (policy-file).
 
 import { z } from 'zod';
-import { PLACEMENT_NAMES } from '../core/placement/registry.ts';
 import type { ThresholdRule } from '../core/policy.ts';
+import { policyPlacement } from './placement-schema.ts';
 import { durationBetween, name, oneOf, port, refuse, shown, strict, textUpTo, wholeBetween } from './schemas.ts';
 
 /** More VMs than this in one group is a slip of the finger. */
@@ -84,7 +84,7 @@ export const policySchema = strict({
   template: strict({ image: textUpTo(100), flavor: textUpTo(100), ready }).optional(),
   domains: z.array(listedDomain).min(1, { error: 'must list at least one domain' }).max(VMS_MAX).optional(),
   ready: ready.optional(),
-  placement: oneOf(PLACEMENT_NAMES).optional(),
+  placement: policyPlacement.optional(),
   launch: strict({ deadline: durationBetween('1s', '1h') }).optional(),
   drain: strict({ grace: durationBetween('0s', '24h') }).optional(),
   shutdown: strict({ deadline: durationBetween('0s', '1h') }).optional(),

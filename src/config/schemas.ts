@@ -73,8 +73,8 @@ export function wholeBetween(min: number, max: number) {
 
 /** Names become parts of domain names, file names and URLs. */
 export const name = reading((value) => {
-  if (typeof value === 'string' && /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/.test(value)) return { ok: true, value };
-  const reason = `must be a name of up to 40 lower-case letters, digits and dashes, not ${shown(value)}`;
+  if (typeof value === 'string' && /^[a-z0-9]([a-z0-9.-]{0,38}[a-z0-9])?$/.test(value)) return { ok: true, value };
+  const reason = `must be a name of up to 40 lower-case letters, digits, dots and dashes, not ${shown(value)}`;
   return { ok: false, reason };
 });
 

@@ -6,7 +6,7 @@ import { measuredMean } from './group-cpu.ts';
 import { type Membership, membershipOf } from './membership.ts';
 import { type DurableMemory, EMPTY_GROUP_MEMORY, type GroupMemory, type Memory } from './memory.ts';
 import type { GroupName, HostName, HostView, Snapshot, VmView } from './model.ts';
-import { roomsOf } from './placement/place.ts';
+import { BUILT_IN, type Placements } from './placement/registry.ts';
 import type { Policy } from './policy.ts';
 import { type Claims, type Reconciled, reconcile } from './reconcile.ts';
 import { type Advice, consultRules } from './rules.ts';
@@ -26,21 +26,29 @@ interface Picture {
   readonly snapshot: Snapshot;
   readonly hosts: ReadonlyMap<HostName, HostView>;
   readonly vmsByGroup: ReadonlyMap<GroupName, readonly VmView[]>;
+  readonly placements: Placements;
   readonly nowMs: number;
 }
 
-/** Each group may have one policy. Groups are decided upon in the order of `policies`, and what one takes, the next has not. */
-export function decide(snapshot: Snapshot, policies: readonly Policy[], memory: Memory, nowMs: number): Decided {
+/**
+ * Each group may have one policy. Groups are decided upon in the order of `policies`, and what one takes, the next has not. VMs
+ * without a group take room on their hosts and are otherwise left alone. `placements`: the algorithms that policies may name.
+ */
+export function decide(
+  snapshot: Snapshot,
+  policies: readonly Policy[],
+  memory: Memory,
+  nowMs: number,
+  placements: Placements = BUILT_IN,
+): Decided {
   const picture: Picture = {
     snapshot,
     hosts: new Map(snapshot.hosts.map((host) => [host.name, host])),
-    vmsByGroup: Map.groupBy(snapshot.vms, ({ record }) => record.group),
+    vmsByGroup: byGroup(snapshot.vms),
+    placements,
     nowMs,
   };
-  let claims: Claims = {
-    rooms: roomsOf(snapshot),
-    domains: new Set(snapshot.vms.map(({ record }) => record.uuid)),
-  };
+  let claims: Claims = { domains: new Set(snapshot.vms.map(({ record }) => record.uuid)) };
   const decisions: Decision[] = [];
   const remembered = new Map(Object.entries(memory));
   for (const policy of policies) {
@@ -53,13 +61,25 @@ export function decide(snapshot: Snapshot, policies: readonly Policy[], memory: 
   return { decisions, memory: Object.fromEntries(remembered) };
 }
 
+function byGroup(vms: readonly VmView[]): ReadonlyMap<GroupName, readonly VmView[]> {
+  const groups = new Map<GroupName, VmView[]>();
+  for (const view of vms) {
+    const { group } = view.record;
+    if (group === undefined) continue;
+    const members = groups.get(group);
+    if (members === undefined) groups.set(group, [view]);
+    else members.push(view);
+  }
+  return groups;
+}
+
 function decideGroup(
   picture: Picture,
   policy: Policy,
   before: GroupMemory,
   claims: Claims,
 ): { readonly decision: Decision; readonly memory: GroupMemory; readonly claims: Claims } {
-  const { snapshot, nowMs } = picture;
+  const { snapshot, placements, nowMs } = picture;
   const { durable, transient } = before;
   const membership = membershipOf({
     vms: picture.vmsByGroup.get(policy.group) ?? [],
@@ -102,6 +122,7 @@ function decideGroup(
         breaker: durable.breaker,
         snapshot,
         claims,
+        placements,
         nowMs,
         drainReason: drainReason(sized, advice, policy),
       });

@@ -3,6 +3,7 @@
 
 import type { DecisionSummary } from './decision.ts';
 import type { Endpoint, GroupName, HostName } from './model.ts';
+import type { OperationKind, OperationState, PowerVerb } from './operation.ts';
 
 /** The part of a VM every `vm.*` event carries. */
 export interface EventVm {
@@ -14,7 +15,8 @@ export interface EventVm {
 }
 
 interface VmEvent {
-  readonly group: GroupName;
+  /** Absent on a VM that belongs to no group. */
+  readonly group?: GroupName;
   readonly vm: EventVm;
 }
 
@@ -29,9 +31,12 @@ export type NewEvent =
   | { readonly type: 'policy.removed'; readonly group: GroupName; readonly file: string }
   | { readonly type: 'group.changed'; readonly group: GroupName; readonly change: GroupChange }
   | { readonly type: 'decision.made'; readonly group: GroupName; readonly decision: DecisionSummary }
-  | ({ readonly type: 'vm.launching'; readonly decision: string } & VmEvent)
-  /** It answers its readiness check: the moment a client may use it. */
-  | ({ readonly type: 'vm.launched'; readonly endpoint: Endpoint; readonly launchMs: number } & VmEvent)
+  /** Brought by a decision of a policy, or by an operation. */
+  | ({ readonly type: 'vm.launching'; readonly decision?: string; readonly operation?: string } & VmEvent)
+  /** It answers its readiness check (where it has one): the moment a client may use it. */
+  | ({ readonly type: 'vm.launched'; readonly endpoint?: Endpoint; readonly launchMs: number } & VmEvent)
+  /** People changed its power: started, paused, resumed, shut down, rebooted, reset, stopped. */
+  | ({ readonly type: 'vm.changed'; readonly change: PowerVerb; readonly operation: string } & VmEvent)
   | ({ readonly type: 'vm.adopted'; readonly reason: string } & VmEvent)
   | ({ readonly type: 'vm.draining'; readonly reason: string; readonly graceMs: number } & VmEvent)
   | ({ readonly type: 'vm.drained' } & VmEvent)
@@ -45,7 +50,29 @@ export type NewEvent =
       readonly retryAt: string;
       readonly reason: string;
     }
-  | { readonly type: 'breaker.closed'; readonly group: GroupName };
+  | { readonly type: 'breaker.closed'; readonly group: GroupName }
+  | {
+      readonly type: 'operation.changed';
+      readonly operation: {
+        readonly id: string;
+        readonly kind: OperationKind;
+        readonly state: OperationState;
+        readonly owner: string;
+        readonly vmIds: readonly number[];
+        readonly image?: string;
+      };
+      readonly text: string;
+    }
+  | { readonly type: 'host.cordoned'; readonly host: HostName; readonly reason: string; readonly by: string }
+  | { readonly type: 'host.uncordoned'; readonly host: HostName; readonly by: string }
+  | { readonly type: 'host.slow'; readonly host: HostName; readonly reason: string }
+  | { readonly type: 'image.added'; readonly image: string; readonly sha256: string; readonly fileBytes: number }
+  | { readonly type: 'image.removed'; readonly image: string }
+  /** It lies on a host now, or no longer does. */
+  | { readonly type: 'image.placed'; readonly image: string; readonly host: HostName }
+  | { readonly type: 'image.unplaced'; readonly sha256: string; readonly host: HostName }
+  | { readonly type: 'config.loaded'; readonly file: string; readonly text: string }
+  | { readonly type: 'config.rejected'; readonly file: string; readonly reason: string };
 
 export type GroupChange =
   | { readonly what: 'desired'; readonly from: number; readonly to: number; readonly by: 'policy' | 'user' | 'limits' }

@@ -5,6 +5,7 @@
 //   host       a machine whose hypervisor virtscale talks to (the seeds: "pm").
 //   domain     what libvirt calls a VM on one host. Its uuid names it; its name may come back with another domain behind it.
 //   VM         a domain that virtscale is responsible for, with the record it keeps of it.
+//   operation  what somebody asked for through an API and is told about until it has ended (operation.ts).
 //   group      the set of VMs under one policy.
 //   template   image + flavor + readiness check: what a new VM of a group is made from.
 //   poll       reading every domain's state and counters once.
@@ -26,12 +27,37 @@ export interface Flavor {
   readonly diskGiB?: number;
 }
 
-/** A disk image as it lies on a host, never written to: each VM gets an overlay of it. `direct` boots a kernel without a boot loader. */
+/**
+ * A disk image, never written to: each VM gets an overlay of it. Exactly one of `path` and `content`.
+ * `direct` boots a kernel without a boot loader (its paths are on the host).
+ */
 export interface Image {
   readonly name: string;
-  readonly path: string;
   readonly format: 'qcow2' | 'raw';
+  /** It lies there on every host already, brought by others. */
+  readonly path?: string;
+  /** virtscale has it and brings it to a host's pool when the first VM there needs it. */
+  readonly content?: ImageContent;
   readonly direct?: { readonly kernel: string; readonly initrd: string; readonly args: string };
+}
+
+/** What an image is, whatever it is called: two images of the same content are one file on a host. */
+export interface ImageContent {
+  /** Of the file, lower-case hex. */
+  readonly sha256: string;
+  /** Size of the file. */
+  readonly fileBytes: number;
+  /** Size of the disk that a guest sees. */
+  readonly virtualBytes: number;
+}
+
+/** What cloud-init in the guest is told at its first boot, by a NoCloud seed image. */
+export interface CloudInit {
+  readonly hostname: string;
+  /** Public keys as in authorized_keys, one each. */
+  readonly sshKeys: readonly string[];
+  /** As the user gave it; absent: one that sets the host name and the keys. */
+  readonly userData?: string;
 }
 
 /** Where clients reach a VM. */
@@ -54,12 +80,15 @@ export type DomainState = 'running' | 'stopped' | 'unknown';
 /** What virtscale writes into the XML of every domain it makes, and reads back after its database was lost. */
 export interface VmMetadata {
   readonly id: number;
-  readonly group: GroupName;
+  /** Absent on a VM that belongs to no group. */
+  readonly group?: GroupName;
   readonly owner: string;
   readonly operation: string;
   readonly image: string;
   readonly flavor: string;
   readonly endpoint?: Endpoint;
+  /** Somebody else made the domain: it is never removed, also when it is found again after the database was lost. */
+  readonly adopted?: boolean;
 }
 
 /** One domain as one poll saw it. */
@@ -67,6 +96,8 @@ export interface DomainObservation {
   readonly uuid: string;
   readonly name: string;
   readonly state: DomainState;
+  /** It is `running` and its vCPUs stand still (somebody suspended it). Absent: they do not. */
+  readonly paused?: boolean;
   readonly vcpus: number;
   readonly memoryMiB: number;
   /** CPU time used since the domain started, in ns, all vCPUs together; absent when libvirt did not tell. */
@@ -84,6 +115,28 @@ export interface HostCapacity {
   /** Of the storage pool that takes the VMs' disks. */
   readonly diskGiB: number;
   readonly diskFreeGiB: number;
+  /** Of the host's CPUs in use since the reading before, 0–1; absent until there are two readings. */
+  readonly cpuRatio?: number;
+}
+
+/** Parts of a host: vCPUs, memory and disk, as placement counts them. */
+export interface Amounts {
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly diskGiB: number;
+}
+
+/** What the configuration and people say about a host; libvirt knows nothing of it. */
+export interface HostTraits {
+  /** In the order of the configuration, from 0. */
+  readonly index: number;
+  readonly labels: Readonly<Record<string, string>>;
+  /** How often each part of the host may be promised: 1 is once. */
+  readonly overcommit: { readonly cpus: number; readonly memory: number; readonly disk: number };
+  /** Kept back for the host itself, before overcommit. */
+  readonly reserved: Amounts;
+  /** Why it takes no new VMs, in words for people; absent: it does. */
+  readonly cordoned?: string;
 }
 
 /** What a successful poll of one host brings. */
@@ -103,6 +156,8 @@ export interface HostView {
   readonly name: HostName;
   readonly state: 'up' | 'stale' | 'down';
   readonly last?: HostObservation;
+  /** Absent: DEFAULT_TRAITS of placement/rooms. */
+  readonly traits?: HostTraits;
   /** Why it is not up, in words for people. */
   readonly reason?: string;
 }
@@ -119,9 +174,20 @@ export type VmPhase = 'launching' | 'in-service' | 'draining' | 'removing';
 
 /**
  * How far a VM has come. Each step is idempotent and is recorded after it succeeded, so a crash repeats one step at the most.
- * launching: intended → disk-made → defined → started → (ready, phase changes). removing: intended → stopping → stopped → undefined → (gone).
+ * launching: intended → image-there → disk-made → defined → started → (ready, phase changes). removing: intended → stopping → stopped → undefined → (gone).
  */
-export type VmStep = 'intended' | 'disk-made' | 'defined' | 'started' | 'stopping' | 'stopped' | 'undefined';
+export type VmStep =
+  | 'intended'
+  | 'image-there'
+  | 'disk-made'
+  | 'defined'
+  | 'started'
+  | 'stopping'
+  | 'stopped'
+  | 'undefined';
+
+/** What somebody may want of a VM's QEMU. */
+export type PowerState = 'running' | 'paused' | 'stopped';
 
 /** What the store keeps of a VM. Written before anything is done about it: this record *is* the intent. */
 export interface VmRecord {
@@ -130,16 +196,24 @@ export interface VmRecord {
   readonly name: string;
   /** Chosen before the domain exists: defining twice cannot make two. */
   readonly uuid: string;
-  readonly group: GroupName;
+  /** Absent: somebody asked for this VM by itself; no policy touches it, and it stays until somebody deletes it. */
+  readonly group?: GroupName;
   readonly host: HostName;
-  /** `clone`: made from the template, removed with its disk. `existing`: a domain the policy names; only started and shut down. */
-  readonly kind: 'clone' | 'existing';
+  /**
+   * `clone`: made from an image, removed with its disk. `blank`: made with an empty disk, removed with it. `existing`: a domain a
+   * policy names; only started and shut down. `adopted`: a domain of somebody's that virtscale was asked to look after; never removed.
+   */
+  readonly kind: 'clone' | 'blank' | 'existing' | 'adopted';
   readonly owner: string;
   /** The operation (decision) that brought it. */
   readonly operation: string;
   readonly image?: Image;
   readonly flavor?: Flavor;
-  readonly ready: ReadyCheck;
+  /** Absent: it is in service as soon as it runs. */
+  readonly ready?: ReadyCheck;
+  readonly cloudInit?: CloudInit;
+  /** What people last asked of a VM without a group. Absent: `running`. What it really does may differ: that is shown, not changed. */
+  readonly power?: PowerState;
   readonly phase: VmPhase;
   readonly step: VmStep;
   /** When the present phase began. */
@@ -171,4 +245,25 @@ export interface Snapshot {
   readonly staleAfterMs?: number;
   readonly hosts: readonly HostView[];
   readonly vms: readonly VmView[];
+  /** Where new VMs go when nobody says otherwise. Absent: DEFAULT_PLACEMENT. */
+  readonly placement?: PlacementName;
+  /** The host that took a VM last, whoever asked: algorithms that go round continue from it. */
+  readonly lastHost?: HostName;
+}
+
+/** A placement algorithm's name: one of placement/registry, or the path of a user's own module. */
+export type PlacementName = string;
+
+/** What a request or a policy may say about where its VMs go. All of it must hold, except `algorithm`, which ranks what is left. */
+export interface PlacementRules {
+  readonly algorithm?: PlacementName;
+  /** Only this host. */
+  readonly host?: HostName;
+  /** Only hosts that have all of these labels with these values. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Each VM of the group (of the request) on a host that has none of it yet. */
+  readonly apart?: boolean;
+  /** Only hosts where these VMs (ids) are; only hosts where they are not. */
+  readonly withVms?: readonly number[];
+  readonly withoutVms?: readonly number[];
 }

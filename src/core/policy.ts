@@ -1,7 +1,7 @@
 // A group's policy as the core sees it: parsed, checked, all defaults filled in, durations in milliseconds.
 // Not here: reading YAML (config) or applying rules (decide, strategies/).
 
-import type { Flavor, GroupName, Image, ReadyCheck } from './model.ts';
+import type { Flavor, GroupName, Image, PlacementRules, ReadyCheck } from './model.ts';
 
 /**
  * "While the group's mean CPU has been above (below) N percent for `forMs`, add (remove) M VMs."
@@ -21,8 +21,6 @@ export interface ThresholdRule {
 }
 
 export type ScaleRule = ThresholdRule;
-
-export type PlacementName = 'least-loaded';
 
 /** New VMs are made from this. */
 export interface Template {
@@ -49,8 +47,8 @@ export interface Policy {
   readonly max: number;
   readonly source: Source;
   readonly rules: readonly ScaleRule[];
-  /** Which host takes the next VM (core/placement). Absent: least-loaded. */
-  readonly placement?: PlacementName;
+  /** Which host takes the next VM (core/placement). Absent: as the configuration says. */
+  readonly placement?: PlacementRules;
   /** A VM that is not ready this long after its launch began is removed and counted as a failed launch. */
   readonly launchDeadlineMs: number;
   /** Between `vm.draining` and the shutdown: clients finish what they have under way. */

@@ -7,8 +7,8 @@ import type { Membership } from './membership.ts';
 import type { BreakerMemory } from './memory.ts';
 import type { Snapshot } from './model.ts';
 import { pickListed } from './placement/listed-domains.ts';
-import { place, type Rooms } from './placement/place.ts';
-import { placementOf } from './placement/registry.ts';
+import { explain, needOf, type Placed, type PlaceRequest, place, type Rooms, roomsOf } from './placement/place.ts';
+import { DEFAULT_PLACEMENT, type Placements } from './placement/registry.ts';
 import type { Policy } from './policy.ts';
 import { chooseVictims } from './victims.ts';
 import { durationText, vmsText } from './wording.ts';
@@ -26,7 +26,8 @@ export interface Reconciled {
 
 /** What groups decided upon in the same turn have taken already. */
 export interface Claims {
-  readonly rooms: Rooms;
+  /** Absent until a group needs room: in most turns none does. */
+  readonly rooms?: Rooms;
   /** Uuids of domains that have a record or will have one. */
   readonly domains: ReadonlySet<string>;
 }
@@ -38,6 +39,7 @@ export interface ReconcileInput {
   readonly breaker: BreakerMemory;
   readonly snapshot: Snapshot;
   readonly claims: Claims;
+  readonly placements: Placements;
   readonly nowMs: number;
   /** Why VMs are too many, for those that go. */
   readonly drainReason: string;
@@ -88,18 +90,23 @@ interface Found {
   readonly text: string;
 }
 
-function findRoom({ policy, snapshot, claims }: ReconcileInput, count: number): Found {
+/** Hosts told in a decision's trail: all in most fleets; the nearest of a large one. */
+const HOSTS_TOLD_MAX = 50;
+
+function findRoom({ policy, snapshot, claims, placements }: ReconcileInput, count: number): Found {
   const { group, source } = policy;
   if (source.kind === 'template') {
-    const { flavor } = source.template;
-    const placed = place(claims.rooms, count, flavor.memoryMiB, placementOf(policy.placement));
-    const where = [...new Set(placed.hosts)].map((host) => `host ${host}`).join(', ');
+    const { flavor, image } = source.template;
+    const rooms = claims.rooms ?? roomsOf(snapshot);
+    const rules = policy.placement ?? {};
+    const request: PlaceRequest = { need: needOf(flavor, image), count, set: group, rules, allOrNothing: false };
+    const placed = place(rooms, request, placements);
     return {
       limit: 'no-host',
       actions: placed.hosts.map((host) => ({ kind: 'launch', group, host })),
-      choices: placed.choices,
+      choices: explain(rooms, request, placed, HOSTS_TOLD_MAX),
       claims: { ...claims, rooms: placed.rooms },
-      text: `Launching ${vmsText(placed.hosts.length)} on ${where}.`,
+      text: launchText(placed),
     };
   }
   const picked = pickListed(snapshot, source.domains, count, claims.domains);
@@ -111,6 +118,12 @@ function findRoom({ policy, snapshot, claims }: ReconcileInput, count: number): 
     claims: { ...claims, domains: new Set([...claims.domains, ...picked.domains.map(({ uuid }) => uuid)]) },
     text: `Starting ${names}.`,
   };
+}
+
+function launchText({ hosts, fallback }: Placed): string {
+  const where = [...new Set(hosts)].map((host) => `host ${host}`).join(', ');
+  const launching = `Launching ${vmsText(hosts.length)} on ${where}.`;
+  return fallback === undefined ? launching : `${launching} Placed by ${DEFAULT_PLACEMENT}: ${fallback}.`;
 }
 
 function drain({ policy, membership, desired, claims, drainReason }: ReconcileInput, excess: number): Reconciled {

@@ -26,6 +26,8 @@ export interface StepTiming {
  * for gone or stopped that a fresh picture does not show so.
  */
 export type Step =
+  /** Bring the image to the host, which can take as long as the image is large. */
+  | { readonly kind: 'place-image' }
   | { readonly kind: 'create-disk' }
   | { readonly kind: 'define' }
   | { readonly kind: 'start' }
@@ -41,10 +43,14 @@ export type Step =
   /** The last step of a clone: when it is done the record can go. */
   | { readonly kind: 'delete-disk' }
   | { readonly kind: 'forget' }
+  /** An adopted domain is let go: our metadata is taken out of it, everything else stays. */
+  | { readonly kind: 'release' }
   /** Nothing to do; `untilMs` says when time alone will change that. */
   | { readonly kind: 'wait'; readonly untilMs?: number };
 
 const WAIT: Step = { kind: 'wait' };
+/** A large image over a slow line takes its time; the launch's own deadline begins when the image is there. */
+const IMAGE_PATIENCE_MS = 6 * 3_600_000;
 
 /** The next step for a VM. `hostUp`: its host answers now. */
 export function nextStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
@@ -52,6 +58,8 @@ export function nextStep(view: VmView, timing: StepTiming, hostUp: boolean, nowM
     case 'launching':
       return nextLaunchStep(view, timing, hostUp, nowMs);
     case 'in-service': {
+      // What people made by themselves they also stop and lose by themselves: it is shown, and stays theirs to delete.
+      if (view.record.group === undefined) return WAIT;
       const reason = downReason(view);
       return reason === undefined ? WAIT : { kind: 'lost', reason };
     }
@@ -67,9 +75,12 @@ export function nextStep(view: VmView, timing: StepTiming, hostUp: boolean, nowM
 
 function nextLaunchStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
   const { record, fresh, domain } = view;
-  const deadlineAtMs = record.deadlineAtMs ?? record.phaseAtMs + timing.launchDeadlineMs;
-  if (nowMs >= deadlineAtMs) return { kind: 'give-up', reason: notReadyReason(record, deadlineAtMs) };
   const step = reachedLaunchStep(view);
+  const awaitsImage = step === 'intended' && record.image?.content !== undefined;
+  const deadlineAtMs = awaitsImage
+    ? record.phaseAtMs + IMAGE_PATIENCE_MS
+    : (record.deadlineAtMs ?? record.phaseAtMs + timing.launchDeadlineMs);
+  if (nowMs >= deadlineAtMs) return { kind: 'give-up', reason: notReadyReason(record, deadlineAtMs) };
   if (fresh && record.step === 'started' && domain?.state !== 'running' && domain?.state !== 'unknown') {
     const what = domain ? 'stopped' : 'vanished';
     return { kind: 'give-up', reason: `it ${what} before it was ready` };
@@ -82,7 +93,8 @@ function nextLaunchStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs
   if (step === 'started') return { kind: 'probe' };
   if (!hostUp) return { kind: 'wait', untilMs: deadlineAtMs };
   if (step === 'defined') return { kind: 'start' };
-  return step === 'disk-made' ? { kind: 'define' } : { kind: 'create-disk' };
+  if (step === 'disk-made') return { kind: 'define' };
+  return awaitsImage ? { kind: 'place-image' } : { kind: 'create-disk' };
 }
 
 /**
@@ -97,6 +109,7 @@ function reachedLaunchStep({ record, fresh, domain }: VmView): VmStep {
 function nextRemovalStep(view: VmView, timing: StepTiming, hostUp: boolean, nowMs: number): Step {
   const { record, fresh, domain } = view;
   const existing = record.kind === 'existing';
+  if (record.kind === 'adopted') return hostUp ? { kind: 'release' } : WAIT;
   switch (record.step) {
     case 'stopped':
       if (existing) return { kind: 'forget' };

@@ -20,6 +20,11 @@ export function vmsText(count: number): string {
   return `${count} ${count === 1 ? 'VM' : 'VMs'}`;
 }
 
+/** A size or count with one decimal at most: "3", "2.5". */
+export function sizeText(value: number): string {
+  return String(round1(value));
+}
+
 function round1(value: number): number {
   return Math.round(value * 10) / 10;
 }

@@ -5,31 +5,49 @@ import { OpenAPIHono } from '@hono/zod-openapi';
 import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { Log } from '../engine/log.ts';
-import { guardBody, guardHost, guardOrigin, unsupportedMediaType } from './guards.ts';
+import type { Access } from './access.ts';
+import { guardAccess, guardBody, guardHost, guardOrigin, unsupportedMediaType } from './guards.ts';
+import { idempotent } from './idempotency.ts';
 import { ProblemError, problem, problemResponse } from './problem.ts';
 import { addGroupRoutes } from './routes/groups.ts';
+import { addGuestRoutes } from './routes/guests.ts';
 import { addHistoryRoutes } from './routes/history.ts';
-import { addInventoryRoutes } from './routes/inventory.ts';
+import { addHostRoutes } from './routes/hosts.ts';
+import { addImageRoutes } from './routes/images.ts';
 import { addOperationalRoutes, type MetricsText } from './routes/operational.ts';
+import { addOperationRoutes } from './routes/operations.ts';
 import type { RouteContext } from './routes/route-parts.ts';
+import { addSeedRoutes, seedFailure } from './routes/seeds.ts';
+import { addTokenRoutes } from './routes/tokens.ts';
+import { addVmRoutes } from './routes/vms.ts';
 import { invalidRequest } from './validation.ts';
 
 export interface AppOptions extends RouteContext {
   readonly metrics: MetricsText;
   readonly version: string;
   readonly log: Log;
+  /** The same one as the event stream's. */
+  readonly access: Access;
   /** Names that may stand in `Host` besides IP addresses and localhost. */
   readonly names?: readonly string[];
 }
 
 export function createApp(options: AppOptions): OpenAPIHono {
+  const { log, engine, access } = options;
   const app = new OpenAPIHono({
     defaultHook: (result) => {
       if (result.success) return;
       throw invalidRequest(result.error, PARTS[result.target]);
     },
   });
-  app.onError((error, c) => errorResponse(error, options.log, `${c.req.method} ${c.req.path}`));
+  app.onError((error, c) => {
+    const known = knownError(error);
+    if (known === undefined)
+      log.error({ err: error, request: `${c.req.method} ${c.req.path}` }, 'a request failed inside');
+    const { problem: document, headers } = known ?? INTERNAL;
+    // The seeds' clients know one form of failure for each call, and no status but 200.
+    return seedFailure(c.req.path, document.detail) ?? problemResponse(document, headers);
+  });
   app.notFound((c) => problemResponse(problem('not-found', `there is nothing at ${c.req.path.slice(0, 200)}`)));
 
   app.use(async (c, next) => {
@@ -39,7 +57,7 @@ export function createApp(options: AppOptions): OpenAPIHono {
     c.res.headers.set('cross-origin-resource-policy', 'same-origin');
     if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
   });
-  app.use(guardHost(options.names ?? []), guardOrigin(), ...guardBody());
+  app.use(guardHost(options.names ?? []), guardOrigin(), guardAccess(access), ...guardBody());
   app.use(
     methodNotAllowed({
       app,
@@ -49,11 +67,18 @@ export function createApp(options: AppOptions): OpenAPIHono {
       },
     }),
   );
+  app.use('/v1/*', idempotent({ history: engine.history, log }));
 
-  addInventoryRoutes(app, options);
+  addHostRoutes(app, options);
+  addVmRoutes(app, options);
+  addGuestRoutes(app, options);
+  addImageRoutes(app, options);
+  addOperationRoutes(app, options);
   addGroupRoutes(app, options);
   addHistoryRoutes(app, options);
+  addTokenRoutes(app, options);
   addOperationalRoutes(app, options);
+  addSeedRoutes(app, options);
   return app;
 }
 
@@ -66,15 +91,13 @@ const PARTS = {
   cookie: 'cookie',
 } as const;
 
-function errorResponse(error: Error, log: Log, request: string): Response {
-  if (error instanceof ProblemError) return problemResponse(error.problem, error.headers);
-  if (error instanceof HTTPException) {
-    if (error.status === 415) return errorResponse(unsupportedMediaType(undefined), log, request);
-    if (error.status < 500) {
-      const errors = [{ where: 'body', what: error.message }];
-      return problemResponse({ ...problem('invalid-request', error.message, { errors }), status: error.status });
-    }
-  }
-  log.error({ err: error, request }, 'a request failed inside');
-  return problemResponse(problem('internal', 'this is a fault of virtscale; its log says more'));
+const INTERNAL = new ProblemError('internal', 'this is a fault of virtscale; its log says more');
+
+function knownError(error: Error): Pick<ProblemError, 'problem' | 'headers'> | undefined {
+  if (error instanceof ProblemError) return error;
+  if (!(error instanceof HTTPException)) return undefined;
+  if (error.status === 415) return unsupportedMediaType(undefined);
+  if (error.status >= 500) return undefined;
+  const errors = [{ where: 'body', what: error.message }];
+  return { problem: { ...problem('invalid-request', error.message, { errors }), status: error.status }, headers: {} };
 }

@@ -7,13 +7,15 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { LoggedEvent } from '../core/events.ts';
 import type { Log } from '../engine/log.ts';
 import type { EventLog } from '../engine/view.ts';
+import { type Access, type Admitted, requireScope } from './access.ts';
 import { eventStreamQuerySchema } from './event-query.ts';
-import { HOST_ADVICE, hostAllowed, sameOrigin } from './guards.ts';
+import { HOST_ADVICE, hostAllowed, isProxied, sameOrigin } from './guards.ts';
 import { PROBLEM_MEDIA_TYPE, ProblemError } from './problem.ts';
 import { CLOSE_CODES, Subscriber, type SubscriberLimits, type Subscription } from './subscriber.ts';
 import { invalidRequest } from './validation.ts';
 
 export const EVENTS_PATH = '/v1/events';
+const TOKEN_PROTOCOL = 'virtscale.bearer.';
 
 export interface EventStreamLimits extends SubscriberLimits {
   readonly maxSubscribers: number;
@@ -45,12 +47,20 @@ export interface EventStreamOptions {
   readonly events: EventLog;
   readonly log: Log;
   readonly telemetry?: SubscriberTelemetry;
+  /** The same one as the app's. */
+  readonly access: Access;
   /** As in `AppOptions`. */
   readonly names?: readonly string[];
   readonly limits?: Partial<EventStreamLimits>;
 }
 
+interface Wanted {
+  readonly subscription: Subscription;
+  readonly admitted: Admitted;
+}
+
 interface Connection {
+  readonly admitted: Admitted;
   readonly socket: WebSocket;
   readonly subscriber: Subscriber;
   alive: boolean;
@@ -74,6 +84,9 @@ export class EventStream {
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: this.#limits.maxClientMessageBytes,
+      // A client that offers protocols must be answered with one of them; the one that is a secret only if there is no other.
+      handleProtocols: (offered) =>
+        [...offered].find((one) => !one.startsWith(TOKEN_PROTOCOL)) ?? [...offered][0] ?? false,
     });
     this.#encode = encodeOnce();
     this.#pings = setInterval(() => this.#ping(), this.#limits.pingMs);
@@ -87,7 +100,7 @@ export class EventStream {
   /** For the http server's `upgrade` event. Answers everything itself, with a problem document where it refuses. */
   readonly handleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on('error', () => socket.destroy());
-    let wanted: Subscription;
+    let wanted: Wanted;
     try {
       wanted = this.#admit(request);
     } catch (error) {
@@ -115,9 +128,10 @@ export class EventStream {
     for (const { socket } of this.#connections) socket.terminate();
   }
 
-  #admit(request: IncomingMessage): Subscription {
+  #admit(request: IncomingMessage): Wanted {
     const { host, origin, upgrade } = request.headers;
-    if (!hostAllowed(host, this.#options.names ?? [])) {
+    const authorization = tokenOf(request);
+    if (authorization === undefined && !hostAllowed(host, this.#options.names ?? [])) {
       throw new ProblemError(
         'host-not-allowed',
         `the name in the Host header is not one of this daemon: ${HOST_ADVICE}`,
@@ -138,6 +152,9 @@ export class EventStream {
         { upgrade: 'websocket' },
       );
     }
+    const peer = request.socket.remoteAddress;
+    const admitted = this.#options.access.admit({ authorization, peer, proxied: isProxied(request.headers) });
+    requireScope(admitted, 'read', 'reading the events');
     const parsed = eventStreamQuerySchema.safeParse(queryObject(url.searchParams));
     if (!parsed.success) throw invalidRequest(parsed.error, 'query');
     if (this.#closing) throw new ProblemError('not-ready', 'virtscale is stopping', {}, { 'retry-after': '5' });
@@ -145,16 +162,16 @@ export class EventStream {
       const detail = `there are ${this.#limits.maxSubscribers} subscribers already`;
       throw new ProblemError('too-many-subscribers', detail, {}, { 'retry-after': '5' });
     }
-    return parsed.data;
+    return { subscription: parsed.data, admitted };
   }
 
-  #accept(socket: WebSocket, wanted: Subscription): void {
+  #accept(socket: WebSocket, { subscription, admitted }: Wanted): void {
     const { events, telemetry, log } = this.#options;
-    const subscriber = new Subscriber(socket, events, wanted, this.#limits, this.#encode, (code, reason) => {
+    const subscriber = new Subscriber(socket, events, subscription, this.#limits, this.#encode, (code, reason) => {
       telemetry?.subscriberDropped(code);
       log.warn({ code, reason }, 'an event subscriber was closed');
     });
-    const connection: Connection = { socket, subscriber, alive: true, messages: 0 };
+    const connection: Connection = { admitted, socket, subscriber, alive: true, messages: 0 };
     this.#connections.add(connection);
     telemetry?.subscribers(this.size);
     socket.on('close', () => {
@@ -183,11 +200,23 @@ export class EventStream {
         connection.socket.terminate();
         continue;
       }
+      if (!this.#options.access.stillHolds(connection.admitted)) {
+        connection.subscriber.close(CLOSE_CODES.policy, 'the token was deleted or has expired');
+        continue;
+      }
       connection.alive = false;
       connection.messages = 0;
       connection.socket.ping();
     }
   }
+}
+
+/** From the header; browsers cannot set it on a WebSocket, so they offer it as a protocol: `virtscale.bearer.TOKEN`. */
+function tokenOf({ headers }: IncomingMessage): string | undefined {
+  if (headers.authorization !== undefined) return headers.authorization;
+  const offered = headers['sec-websocket-protocol']?.split(',').map((one) => one.trim());
+  const token = offered?.find((one) => one.startsWith(TOKEN_PROTOCOL));
+  return token && `Bearer ${token.slice(TOKEN_PROTOCOL.length)}`;
 }
 
 /** Remembers the newest event's bytes: live, all subscribers are sent the same one right after each other. */

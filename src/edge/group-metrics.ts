@@ -1,8 +1,15 @@
 // Gauges of groups and hosts, read from the engine's pictures at each scrape; what is gone there is gone here.
 
 import { Gauge, type Registry } from 'prom-client';
-import type { EngineView, GroupStatus } from '../engine/view.ts';
+import type { EngineView, GroupStatus, HostCondition, HostStatus } from '../engine/view.ts';
 import { vmCounts } from './representation.ts';
+
+const CONDITIONS: readonly HostCondition[] = ['connecting', 'up', 'slow', 'unreachable'];
+
+/** In time, or late. */
+export function answers({ condition }: HostStatus): boolean {
+  return condition === 'up' || condition === 'slow';
+}
 
 export function addGroupGauges(registry: Registry, engine: EngineView): void {
   const registers = [registry];
@@ -56,7 +63,31 @@ export function addGroupGauges(registry: Registry, engine: EngineView): void {
     registers,
     collect() {
       this.reset();
-      for (const host of engine.hosts()) this.set({ host: host.name }, host.state === 'up' ? 1 : 0);
+      for (const host of engine.hosts()) this.set({ host: host.name }, answers(host) ? 1 : 0);
+    },
+  });
+
+  new Gauge({
+    name: 'virtscale_host_condition',
+    help: '1 for the condition the host is in',
+    labelNames: ['host', 'condition'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, condition } of engine.hosts()) {
+        for (const one of CONDITIONS) this.set({ host: name, condition: one }, one === condition ? 1 : 0);
+      }
+    },
+  });
+
+  new Gauge({
+    name: 'virtscale_host_cordoned',
+    help: '1 while the host takes no new VMs',
+    labelNames: ['host'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, traits } of engine.hosts()) this.set({ host: name }, traits.cordoned === undefined ? 0 : 1);
     },
   });
 }

@@ -1,14 +1,31 @@
-// What is checked before any handler: who the request claims to talk to, where it comes from, how large it is.
-// Not here: users and rights. Until there are some, a browser must not be tricked into speaking for its user.
+// What is checked before any handler: who the request claims to talk to, where it comes from, who asks, how large it is.
+// Not here: which token may do what (access, scopes). A browser must not be tricked into speaking for its user.
 
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { domainToASCII } from 'node:url';
-import type { MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
+import { getConnInfo } from '@hono/node-server/conninfo';
+import type { Context, MiddlewareHandler } from 'hono';
+import { matchedRoutes } from 'hono/route';
+import type { Caller } from '../engine/view.ts';
+import { type Access, type Admitted, ANONYMOUS, type Credentials, requireScope } from './access.ts';
 import { ProblemError } from './problem.ts';
+import { type Needed, neededScope, seedScope } from './scopes.ts';
+
+declare module 'hono' {
+  interface ContextVariableMap {
+    admitted: Admitted;
+    caller: Caller;
+  }
+}
 
 export const MAX_BODY_BYTES = 64 * 1024;
-const READS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+export const READS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** The one call whose body is not JSON and may have any size. */
+export function isUpload(method: string | undefined, path: string): boolean {
+  return method === 'PUT' && path.startsWith('/v1/images/');
+}
 
 /**
  * Against DNS rebinding: a page of another site can point its own name at this daemon, but then says that name in `Host`.
@@ -49,7 +66,8 @@ export function guardHost(allowedNames: readonly string[]): MiddlewareHandler {
   return async (c, next) => {
     // Requests made in the process itself (app.request) have no Host header, only a URL.
     const host = c.req.header('host') ?? new URL(c.req.url).host;
-    if (!hostAllowed(host, allowedNames)) {
+    // No browser adds a token of ours by itself: whoever shows one was not tricked here.
+    if (c.req.header('authorization') === undefined && !hostAllowed(host, allowedNames)) {
       throw new ProblemError(
         'host-not-allowed',
         `the name in the Host header is not one of this daemon: ${HOST_ADVICE}`,
@@ -78,27 +96,101 @@ export function guardOrigin(): MiddlewareHandler {
   };
 }
 
-/** 413 beyond `MAX_BODY_BYTES`, 415 for a body that is not JSON. */
+/** 401 and 403, before anything of the body is read. */
+export function guardAccess(access: Access): MiddlewareHandler {
+  return async (c, next) => {
+    const needed = seedScope(c.req.path) ?? neededHere(c);
+    if (needed !== undefined && needed !== 'open') {
+      const admitted = access.admit(credentialsOf(c));
+      requireScope(admitted, needed, `${c.req.method} ${c.req.path.slice(0, 200)}`);
+      c.set('admitted', admitted);
+      c.set('caller', { owner: admitted.owner });
+    }
+    await next();
+  };
+}
+
+/** Of the route that will answer; undefined when none will: then 404 or 405 is all there is to learn. */
+function neededHere(c: Context): Needed | undefined {
+  const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL');
+  return route && neededScope(route.method, route.path);
+}
+
+/** Who asks, for the engine. With the Idempotency-Key when there is one. */
+export function callerOf(c: Context): Caller {
+  return c.get('caller') ?? { owner: ANONYMOUS };
+}
+
+function credentialsOf(c: Context): Credentials {
+  return {
+    authorization: c.req.header('authorization'),
+    peer: peerOf(c),
+    proxied: PROXY_HEADERS.some((name) => c.req.header(name) !== undefined),
+  };
+}
+
+/** Headers that proxies add. They open nothing to anybody; that they are there takes the loopback's rights away. */
+const PROXY_HEADERS = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'];
+
+export function isProxied(headers: IncomingHttpHeaders): boolean {
+  return PROXY_HEADERS.some((name) => headers[name] !== undefined);
+}
+
+/** From the socket. app.request() has none. */
+function peerOf(c: Context): string | undefined {
+  return c.env?.incoming === undefined ? undefined : getConnInfo(c).remote.address;
+}
+
+/** 413 beyond `MAX_BODY_BYTES`, 415 for a body that is not JSON. An upload has neither limit; the seeds' calls take forms too. */
 export function guardBody(): readonly MiddlewareHandler[] {
-  const size = bodyLimit({
-    maxSize: MAX_BODY_BYTES,
-    onError: () => {
-      throw new ProblemError('body-too-large', `a request body may have at most ${MAX_BODY_BYTES} bytes`);
-    },
-  });
+  const size: MiddlewareHandler = async (c, next) => {
+    const { method, path } = c.req;
+    // The seeds' calls read their forms themselves, with a limit of their own.
+    if (!READS.has(method) && !isUpload(method, path) && seedScope(path) === undefined) {
+      if (Number(c.req.header('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+      const { body, headers, signal } = c.req.raw;
+      // Read here, whatever it said of its length; the handlers are given what was read.
+      if (body !== null) c.req.raw = new Request(c.req.url, { method, headers, signal, body: await bounded(body) });
+    }
+    await next();
+  };
   const mediaType: MiddlewareHandler = async (c, next) => {
+    const { method, path } = c.req;
     const type = c.req.header('content-type');
-    if (!READS.has(c.req.method) && type !== undefined && !/^application\/json\s*(;.*)?$/i.test(type)) {
-      throw unsupportedMediaType(type);
+    if (!READS.has(method) && type !== undefined && seedScope(path) === undefined) {
+      const wanted = isUpload(method, path) ? 'application/octet-stream' : 'application/json';
+      if (type.split(';', 1)[0]?.trim().toLowerCase() !== wanted) throw unsupportedMediaType(type, wanted);
     }
     await next();
   };
   return [size, mediaType];
 }
 
-export function unsupportedMediaType(type: string | undefined): ProblemError {
+async function bounded(body: ReadableStream<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const piece of body) {
+      size += piece.byteLength;
+      if (size > MAX_BODY_BYTES) throw tooLarge();
+      pieces.push(piece);
+    }
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    throw new ProblemError('invalid-request', 'the body did not arrive whole', {
+      errors: [{ where: 'body', what: 'ended early' }],
+    });
+  }
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
+function tooLarge(): ProblemError {
+  return new ProblemError('body-too-large', `a request body may have at most ${MAX_BODY_BYTES} bytes`);
+}
+
+export function unsupportedMediaType(type: string | undefined, wanted = 'application/json'): ProblemError {
   const said = type === undefined ? 'there is none' : `it is ${JSON.stringify(type.slice(0, 100))}`;
-  return new ProblemError('unsupported-media-type', `the Content-Type must be application/json; ${said}`, {
-    errors: [{ where: 'header.content-type', what: 'must be application/json' }],
+  return new ProblemError('unsupported-media-type', `the Content-Type must be ${wanted}; ${said}`, {
+    errors: [{ where: 'header.content-type', what: `must be ${wanted}` }],
   });
 }

@@ -3,6 +3,7 @@
 
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { DomainStatus, EngineView } from '../engine/view.ts';
+import { answers } from './group-metrics.ts';
 
 const MIB = 1024 * 1024;
 /** virDomainState: a poll tells these two apart; running includes paused and shutting down. */
@@ -62,7 +63,7 @@ export function addLibvirtMetrics(registry: Registry, engine: EngineView): void 
     registers,
     collect() {
       this.reset();
-      for (const host of engine.hosts()) this.set({ host: host.name }, host.state === 'up' ? 1 : 0);
+      for (const host of engine.hosts()) this.set({ host: host.name }, answers(host) ? 1 : 0);
     },
   });
 

@@ -5,11 +5,13 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { Decision } from '../core/decision.ts';
 import type { LoggedEvent } from '../core/events.ts';
 import type { GroupName, HostName } from '../core/model.ts';
+import { ENDED_STATES } from '../core/operation.ts';
 import type { EngineView, Telemetry } from '../engine/view.ts';
 import type { SubscriberTelemetry } from './event-stream.ts';
 import { EVENT_TYPES } from './event-text.ts';
 import { addGroupGauges } from './group-metrics.ts';
 import { addLibvirtMetrics } from './libvirt-metrics.ts';
+import { addOperationGauges } from './operation-metrics.ts';
 
 const POLL_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const DECIDE_BUCKETS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
@@ -31,6 +33,7 @@ export class Metrics implements Telemetry, SubscriberTelemetry {
   readonly #actionDuration: Histogram<'step'>;
   readonly #launchDuration: Histogram<'group'>;
   readonly #launchFailures: Counter<'group'>;
+  readonly #operationsEnded: Counter<'kind' | 'state'>;
   readonly #events: Counter<'type'>;
   readonly #subscribers: Gauge;
   readonly #dropped: Counter<'code'>;
@@ -78,6 +81,10 @@ export class Metrics implements Telemetry, SubscriberTelemetry {
     this.#launchFailures = counter('virtscale_launch_failures_total', 'Launches that did not end in a ready VM', [
       'group',
     ]);
+    this.#operationsEnded = counter('virtscale_operations_ended_total', 'Operations that ended, by how', [
+      'kind',
+      'state',
+    ]);
     this.#events = counter('virtscale_events_total', 'Events logged', ['type']);
     this.#subscribers = new Gauge({
       name: 'virtscale_event_subscribers',
@@ -105,6 +112,7 @@ export class Metrics implements Telemetry, SubscriberTelemetry {
   /** Adds what is read from the engine. Once, when the engine is there. Returns the way to stop following its log. */
   observe(engine: EngineView): () => void {
     addGroupGauges(this.registry, engine);
+    addOperationGauges(this.registry, engine);
     addLibvirtMetrics(this.registry, engine);
     return engine.log.subscribe((event) => this.#happened(event));
   }
@@ -146,8 +154,13 @@ export class Metrics implements Telemetry, SubscriberTelemetry {
 
   #happened(event: LoggedEvent): void {
     this.#events.inc({ type: event.type });
-    if (event.type === 'vm.launched') this.#launchDuration.observe({ group: event.group }, event.launchMs / 1000);
-    if (event.type === 'vm.failed') this.#launchFailures.inc({ group: event.group });
+    // VMs without a group are counted under the empty name.
+    if (event.type === 'vm.launched') this.#launchDuration.observe({ group: event.group ?? '' }, event.launchMs / 1000);
+    if (event.type === 'vm.failed') this.#launchFailures.inc({ group: event.group ?? '' });
+    if (event.type === 'operation.changed' && ENDED_STATES.has(event.operation.state)) {
+      const { kind, state } = event.operation;
+      this.#operationsEnded.inc({ kind, state });
+    }
     // So that a first failure is seen as an increase.
     if (event.type === 'policy.loaded') this.#launchFailures.inc({ group: event.group }, 0);
   }

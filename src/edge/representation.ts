@@ -3,7 +3,7 @@
 
 import type { Decision, LoggedDecision } from '../core/decision.ts';
 import type { DurableMemory } from '../core/memory.ts';
-import type { Flavor, VmPhase } from '../core/model.ts';
+import type { Amounts, Flavor, HostCapacity, HostTraits, PlacementRules, VmPhase } from '../core/model.ts';
 import type { Source } from '../core/policy.ts';
 import type { GroupStatus, HostStatus, VmStatus } from '../engine/view.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -19,22 +19,64 @@ function wallOf(ms: number, anchor: Anchor): string {
   return new Date(Date.parse(anchor.at) + (ms - anchor.atMs)).toISOString();
 }
 
-export function publicHost(host: HostStatus): PublicHost {
+/** `ours`: how many of its domains are VMs that virtscale is responsible for. */
+export function publicHost(host: HostStatus, ours: number): PublicHost {
+  const { capacity, traits } = host;
+  const promisable = capacity && promisableOf(capacity, traits);
+  const left = (total: number, used: number): number => Math.max(0, total - used);
   return {
     name: host.name,
+    id: host.id,
     uri: host.uri,
-    state: host.state,
+    state: host.condition,
     ...(host.reason !== undefined && { reason: host.reason }),
+    ...(traits.cordoned !== undefined && { cordoned: traits.cordoned }),
     ...(host.lastSeenAt !== undefined && { lastSeenAt: host.lastSeenAt }),
+    ...(host.pollMs !== undefined && { pollMs: host.pollMs }),
     ...(host.info && {
       libvirtVersion: host.info.libvirt,
       qemuVersion: host.info.qemu,
       accel: host.info.accel,
       accelReason: host.info.accelReason,
+      ...(host.info.arch !== undefined && { arch: host.info.arch }),
+      ...(host.info.cpuModel !== undefined && { cpuModel: host.info.cpuModel }),
     }),
-    ...(host.capacity && { capacity: { ...host.capacity } }),
+    labels: { ...traits.labels },
+    ...(capacity && {
+      capacity: {
+        cpus: capacity.cpus,
+        memoryMiB: capacity.memoryMiB,
+        memoryFreeMiB: capacity.memoryFreeMiB,
+        diskGiB: capacity.diskGiB,
+        diskFreeGiB: capacity.diskFreeGiB,
+        ...(capacity.cpuRatio !== undefined && { cpuPercent: capacity.cpuRatio * 100 }),
+      },
+    }),
+    reserved: { ...traits.reserved },
+    overcommit: { ...traits.overcommit },
+    ...(promisable && { promisable }),
+    promised: { vcpus: host.runningVcpus, memoryMiB: host.runningMemoryMiB },
+    ...(capacity &&
+      promisable && {
+        free: {
+          vcpus: left(promisable.vcpus, host.runningVcpus),
+          memoryMiB: left(promisable.memoryMiB, host.runningMemoryMiB),
+          diskGiB: left(capacity.diskFreeGiB, traits.reserved.diskGiB),
+        },
+      }),
     domainCount: host.domains,
+    runningCount: host.running,
     vmCount: host.vms,
+    otherCount: left(host.domains, ours),
+  };
+}
+
+function promisableOf(capacity: HostCapacity, { reserved, overcommit }: HostTraits): Amounts {
+  const part = (whole: number, kept: number, times: number): number => Math.max(0, whole - kept) * times;
+  return {
+    vcpus: part(capacity.cpus, reserved.vcpus, overcommit.cpus),
+    memoryMiB: part(capacity.memoryMiB, reserved.memoryMiB, overcommit.memory),
+    diskGiB: part(capacity.diskGiB, reserved.diskGiB, overcommit.disk),
   };
 }
 
@@ -45,14 +87,16 @@ export function publicVm(vm: VmStatus): PublicVm {
     id: record.id,
     name: record.name,
     uuid: record.uuid,
-    group: record.group,
+    ...(record.group !== undefined && { group: record.group }),
     host: record.host,
     kind: record.kind,
     phase: record.phase,
     step: record.step,
     phaseAt: vm.phaseAt,
     ...(record.deadlineAtMs !== undefined && { deadlineAt: wallOf(record.deadlineAtMs, anchor) }),
+    desired: vm.desired,
     state: vm.state,
+    ...(vm.difference !== undefined && { difference: vm.difference }),
     ...(record.reason !== undefined && { reason: record.reason }),
     tries: record.tries,
     ...(record.endpoint && { endpoint: { ...record.endpoint } }),
@@ -61,13 +105,13 @@ export function publicVm(vm: VmStatus): PublicVm {
     ...(vm.memoryMiB !== undefined && { memoryMiB: vm.memoryMiB }),
     ...(record.image && { image: record.image.name }),
     ...(record.flavor && { flavor: publicFlavor(record.flavor) }),
-    ready: { http: { ...record.ready.http } },
+    ...(record.ready && { ready: { http: { ...record.ready.http } } }),
     owner: record.owner,
     operation: record.operation,
   };
 }
 
-function publicFlavor(flavor: Flavor): PublicVm['flavor'] & object {
+export function publicFlavor(flavor: Flavor): PublicVm['flavor'] & object {
   const { name, vcpus, memoryMiB, diskGiB } = flavor;
   return { name, vcpus, memoryMiB, ...(diskGiB !== undefined && { diskGiB }) };
 }
@@ -90,7 +134,7 @@ export function publicGroup(group: GroupStatus, clock: Pick<Clock, 'wallOf'>): P
     breaker: publicBreaker(memory.breaker, clock),
     source: publicSource(policy.source),
     rules: policy.rules.map((rule) => ({ ...rule })),
-    ...(policy.placement !== undefined && { placement: policy.placement }),
+    ...(policy.placement !== undefined && { placement: publicPlacement(policy.placement) }),
     launchDeadlineMs: policy.launchDeadlineMs,
     drainGraceMs: policy.drainGraceMs,
     shutdownDeadlineMs: policy.shutdownDeadlineMs,
@@ -124,6 +168,15 @@ function publicBreaker(breaker: DurableMemory['breaker'], clock: Pick<Clock, 'wa
     ...(breaker.openedAtMs !== undefined && { openedAt: clock.wallOf(breaker.openedAtMs) }),
     ...(breaker.retryAtMs !== undefined && { retryAt: clock.wallOf(breaker.retryAtMs) }),
     ...(breaker.lastReason !== undefined && { reason: breaker.lastReason }),
+  };
+}
+
+function publicPlacement({ withVms, withoutVms, labels, ...rest }: PlacementRules): PublicGroup['placement'] & object {
+  return {
+    ...rest,
+    ...(labels && { labels: { ...labels } }),
+    ...(withVms && { withVms: [...withVms] }),
+    ...(withoutVms && { withoutVms: [...withoutVms] }),
   };
 }
 

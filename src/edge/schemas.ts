@@ -4,9 +4,9 @@
 import { z } from '@hono/zod-openapi';
 import { EVENT_TYPES } from './event-text.ts';
 
-const count = z.int().min(0);
+export const count = z.int().min(0);
 const percent = z.number().openapi({ description: 'Percent' });
-const time = z.string().openapi({ format: 'date-time', description: 'RFC 3339, UTC' });
+export const time = z.string().openapi({ format: 'date-time', description: 'RFC 3339, UTC' });
 const durationMs = z.number().min(0).openapi({ description: 'Milliseconds' });
 
 export const endpointSchema = z.object({ address: z.string(), port: z.int() }).openapi('Endpoint');
@@ -24,52 +24,81 @@ export const readySchema = z
   .object({ http: z.object({ port: z.int(), path: z.string() }) })
   .openapi('ReadyCheck', { description: 'Ready means an HTTP answer with status 200–399' });
 
+const amounts = z.object({ vcpus: z.number(), memoryMiB: z.number(), diskGiB: z.number() });
+
 export const hostSchema = z
   .object({
     name: z.string(),
+    id: z.int().positive().openapi({ description: 'For clients that call it by number; stays with the address' }),
     uri: z.string(),
-    state: z.enum(['up', 'stale', 'down']).openapi({
-      description: '`stale`: does not answer now and is shown as last seen. `down`: never answered yet',
+    state: z.enum(['connecting', 'up', 'slow', 'unreachable']).openapi({
+      description:
+        '`connecting`: has neither answered nor failed yet. `slow`: answers, but late. `unreachable`: does not answer and is shown as last seen',
     }),
     reason: z.string().optional().openapi({ description: 'Why it is not up' }),
+    cordoned: z.string().optional().openapi({ description: 'Why it takes no new VMs. Absent: it does' }),
     lastSeenAt: time.optional(),
+    pollMs: durationMs.optional().openapi({ description: 'How long the last reading that succeeded took' }),
     libvirtVersion: z.string().optional(),
     qemuVersion: z.string().optional(),
     accel: z.enum(['kvm', 'qemu']).optional(),
     accelReason: z.string().optional(),
+    arch: z.string().optional(),
+    cpuModel: z.string().optional(),
+    labels: z.record(z.string(), z.string()),
     capacity: z
       .object({
         cpus: count,
         memoryMiB: z.number(),
         memoryFreeMiB: z.number(),
-        diskGiB: z.number(),
+        diskGiB: z.number().openapi({ description: 'Of the storage pool that takes the disks' }),
         diskFreeGiB: z.number(),
+        cpuPercent: percent.optional().openapi({ description: 'Of its CPUs in use, as last measured, 0–100' }),
       })
-      .optional(),
+      .optional()
+      .openapi({ description: 'As the machine tells. Absent until it has answered' }),
+    reserved: amounts.openapi({ description: 'Kept back for the host itself' }),
+    overcommit: z
+      .object({ cpus: z.number(), memory: z.number(), disk: z.number() })
+      .openapi({ description: 'How often each part may be promised; 1 is once' }),
+    promisable: amounts.optional().openapi({ description: 'Capacity less what is reserved, times overcommit' }),
+    promised: z
+      .object({ vcpus: z.number(), memoryMiB: z.number() })
+      .openapi({ description: 'To all domains that run there, whoever made them' }),
+    free: z
+      .object({ vcpus: z.number(), memoryMiB: z.number(), diskGiB: z.number() })
+      .optional()
+      .openapi({ description: 'What can still be promised; disk: what the pool has left' }),
     domainCount: count.openapi({ description: 'All domains on it, whoever made them' }),
+    runningCount: count.openapi({ description: 'Those of them that run' }),
     vmCount: count.openapi({ description: 'The VMs virtscale is responsible for' }),
+    otherCount: count.openapi({ description: 'Domains of others: counted, never touched' }),
   })
   .openapi('Host');
 
 export const phaseSchema = z.enum(['launching', 'in-service', 'draining', 'removing']);
+export const vmStateSchema = z.enum(['running', 'paused', 'stopped', 'unknown', 'absent']);
 
 export const vmSchema = z
   .object({
     id: z.int().positive(),
     name: z.string(),
     uuid: z.string(),
-    group: z.string(),
+    group: z.string().optional().openapi({ description: 'Absent: no policy touches it' }),
     host: z.string(),
-    kind: z.enum(['clone', 'existing']).openapi({
-      description: '`clone`: made from the template and removed with its disk. `existing`: only started and shut down',
+    kind: z.enum(['clone', 'blank', 'existing', 'adopted']).openapi({
+      description:
+        '`clone`: made from an image and removed with its disk. `blank`: made with an empty disk, removed with it. `existing`: named by a policy, only started and shut down. `adopted`: somebody else made it; never removed',
     }),
     phase: phaseSchema,
-    step: z.enum(['intended', 'disk-made', 'defined', 'started', 'stopping', 'stopped', 'undefined']),
+    step: z.enum(['intended', 'image-there', 'disk-made', 'defined', 'started', 'stopping', 'stopped', 'undefined']),
     phaseAt: time,
     deadlineAt: time.optional().openapi({ description: 'When the patience with the present phase ends' }),
-    state: z.enum(['running', 'stopped', 'unknown', 'absent']).openapi({
+    desired: z.enum(['running', 'paused', 'stopped', 'absent']).openapi({ description: 'What it should be' }),
+    state: vmStateSchema.openapi({
       description: 'What its host last said. `unknown`: the host cannot be asked; that is not `absent`',
     }),
+    difference: z.string().optional().openapi({ description: 'Why `state` is not `desired`. Absent when it is' }),
     reason: z.string().optional().openapi({ description: 'Why it is draining or being removed' }),
     tries: count.openapi({ description: 'Failed tries of the present step' }),
     endpoint: endpointSchema.optional().openapi({ description: 'Where clients reach it' }),
@@ -78,11 +107,22 @@ export const vmSchema = z
     memoryMiB: z.number().optional(),
     image: z.string().optional(),
     flavor: flavorSchema.optional(),
-    ready: readySchema,
+    ready: readySchema.optional().openapi({ description: 'Absent: it is in service as soon as it runs' }),
     owner: z.string(),
-    operation: z.string().openapi({ description: 'The operation that brought it' }),
+    operation: z.string().openapi({ description: 'The operation or decision that brought it' }),
   })
   .openapi('Vm');
+
+export const placementSchema = z
+  .object({
+    algorithm: z.string().optional(),
+    host: z.string().optional(),
+    labels: z.record(z.string(), z.string()).optional(),
+    apart: z.boolean().optional(),
+    withVms: z.array(z.int()).optional(),
+    withoutVms: z.array(z.int()).optional(),
+  })
+  .openapi('Placement');
 
 export const ruleSchema = z
   .object({
@@ -171,7 +211,9 @@ export const groupSchema = z
       }),
     ]),
     rules: z.array(ruleSchema),
-    placement: z.string().optional().openapi({ description: 'Which host takes the next VM. Absent: least-loaded' }),
+    placement: placementSchema
+      .optional()
+      .openapi({ description: 'Where its VMs go. Absent: as the configuration says' }),
     launchDeadlineMs: durationMs,
     drainGraceMs: durationMs,
     shutdownDeadlineMs: durationMs,
@@ -194,7 +236,10 @@ export const eventSchema = z
   });
 
 export const hostsSchema = z.object({ hosts: z.array(hostSchema) }).openapi('Hosts');
-export const vmsSchema = z.object({ vms: z.array(vmSchema) }).openapi('Vms');
+export const nextCursor = z.string().optional().openapi({
+  description: 'Give it as `cursor` for the next page. Absent: this is the last one',
+});
+export const vmsSchema = z.object({ vms: z.array(vmSchema), nextCursor }).openapi('Vms');
 export const groupsSchema = z.object({ groups: z.array(groupSchema) }).openapi('Groups');
 
 export const decisionsSchema = z
@@ -220,6 +265,10 @@ export const problemSchema = z
     status: z.int(),
     detail: z.string(),
     errors: z.array(z.object({ where: z.string(), what: z.string() })).optional(),
+    hosts: z
+      .array(z.object({ name: z.string(), chosen: z.boolean(), text: z.string() }))
+      .optional()
+      .openapi({ description: 'no-capacity: every host with its reason' }),
   })
   .openapi('Problem', { description: 'RFC 9457' });
 

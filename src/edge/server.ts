@@ -1,11 +1,12 @@
 // The app and the event stream on one listening socket, and their end within a deadline.
 // Not here: what is served (app, event-stream).
 
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { ListenAddress } from '../config/listen.ts';
 import type { EventStream } from './event-stream.ts';
+import { isUpload } from './guards.ts';
 import { PROBLEM_MEDIA_TYPE, problem, problemResponse } from './problem.ts';
 
 /** What stands in the way of listening, in words that say what to do. */
@@ -20,10 +21,14 @@ export function listenText({ host, port }: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+const BODY_MS = 30_000;
+
 export interface ListenOptions {
   readonly address: ListenAddress;
-  readonly app: { fetch(request: Request): Response | Promise<Response> };
+  readonly app: { fetch(request: Request, env: object): Response | Promise<Response> };
   readonly stream: EventStream;
+  /** How long a body that is no upload may take to arrive. Default 30 s. */
+  readonly bodyMs?: number;
 }
 
 export interface Listening {
@@ -34,15 +39,17 @@ export interface Listening {
   close(ms: number): Promise<void>;
 }
 
-export async function listen({ address, app, stream }: ListenOptions): Promise<Listening> {
-  const listener = getRequestListener((request) => app.fetch(request), {
+export async function listen({ address, app, stream, bodyMs = BODY_MS }: ListenOptions): Promise<Listening> {
+  // With the socket: whom a request comes from is read there, never in a header.
+  const listener = getRequestListener((request, env) => app.fetch(request, env), {
     overrideGlobalObjects: false,
     errorHandler: () => problemResponse(problem('invalid-request', 'the request line or the Host header is not valid')),
   });
   const server = createServer(
     {
       headersTimeout: 10_000,
-      requestTimeout: 30_000,
+      // Bodies have a deadline of their own (bodyInTime): an image may take hours.
+      requestTimeout: 0,
       keepAliveTimeout: 5_000,
       connectionsCheckingInterval: 5_000,
       // Where Node knows it: other offers to upgrade (curl's h2c) are passed over, and the request is served as it is.
@@ -51,7 +58,10 @@ export async function listen({ address, app, stream }: ListenOptions): Promise<L
           /^websocket$/i.test(request.headers.upgrade ?? ''),
       },
     },
-    (request, response) => void listener(request, response),
+    (request, response) => {
+      bodyInTime(request, bodyMs);
+      void listener(request, response);
+    },
   );
   server.maxConnections = 4096;
   const sockets = new Set<Socket>();
@@ -70,6 +80,16 @@ export async function listen({ address, app, stream }: ListenOptions): Promise<L
   const bound = server.address() as AddressInfo;
   const real = { host: address.host, port: bound.port };
   return { address: real, url: `http://${listenText(real)}`, close: (ms) => close(server, stream, sockets, ms) };
+}
+
+/** Cuts a request whose body has not come whole by then. An upload watches over itself. */
+function bodyInTime(request: IncomingMessage, ms: number): void {
+  if (isUpload(request.method, request.url ?? '') || request.complete) return;
+  const timer = setTimeout(() => {
+    if (!request.complete) request.socket.destroy();
+  }, ms);
+  const stop = (): void => clearTimeout(timer);
+  request.once('end', stop).once('close', stop);
 }
 
 function bind(server: Server, address: ListenAddress): Promise<void> {

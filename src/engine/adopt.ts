@@ -2,10 +2,10 @@
 // A lost database loses no VM. Not here: deciding whether they are too many (decide does, next).
 
 import type { NewEvent } from '../core/events.ts';
-import type { DomainObservation, HostView, VmRecord } from '../core/model.ts';
+import type { DomainObservation, Flavor, HostView, VmMetadata, VmRecord } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 import type { Change, LedgerState } from './ledger.ts';
-import { eventVm } from './records.ts';
+import { aboutVm } from './records.ts';
 
 /** Uuids of VMs that were forgotten, with the engine time of it: an older picture may still show their domains. */
 export type Forgotten = ReadonlyMap<string, number>;
@@ -15,6 +15,7 @@ export function adoptStrays(
   hosts: readonly HostView[],
   policies: ReadonlyMap<string, Policy>,
   forgotten: Forgotten,
+  flavors: readonly Flavor[],
   nowMs: number,
 ): Change | undefined {
   const known = new Set([...state.vms.values()].map((vm) => vm.uuid));
@@ -29,24 +30,27 @@ export function adoptStrays(
     if (host.state !== 'up' || last === undefined) continue;
     for (const domain of last.domains) {
       if (known.has(domain.uuid) || (forgotten.get(domain.uuid) ?? -1) >= last.startedAtMs) continue;
-      const policy = domain.metadata
-        ? policies.get(domain.metadata.group)
-        : domain.state === 'running'
-          ? listed.get(domain.name)
-          : undefined;
-      if (policy === undefined) continue;
-      const wanted = domain.metadata?.id;
+      const { metadata } = domain;
+      const group = metadata?.group;
+      const alone = metadata !== undefined && group === undefined;
+      const running = metadata === undefined && domain.state === 'running';
+      const policy = group !== undefined ? policies.get(group) : running ? listed.get(domain.name) : undefined;
+      if (policy === undefined && !alone) continue;
+      const wanted = metadata?.id;
       const id = wanted !== undefined && !taken.has(wanted) ? wanted : nextVmId;
       nextVmId = Math.max(nextVmId, id + 1);
       taken.add(id);
       known.add(domain.uuid);
-      const record = recordOf(domain, host.name, policy, id, nowMs);
+      const at = { id, host: host.name, nowMs };
+      const record = policy
+        ? recordOf(domain, policy, at)
+        : metadata && recordAlone(domain, metadata, state, flavors, at);
+      if (record === undefined) continue;
       putVms.push(record);
       events.push({
         type: 'vm.adopted',
-        group: policy.group,
-        vm: eventVm(record),
-        reason: domain.metadata
+        ...aboutVm(record),
+        reason: metadata
           ? 'its domain carries our metadata, and no record of it was left'
           : 'it is listed in the policy and runs already',
       });
@@ -65,7 +69,43 @@ function listedDomains(policies: ReadonlyMap<string, Policy>): ReadonlyMap<strin
   return listed;
 }
 
-function recordOf(domain: DomainObservation, host: string, policy: Policy, id: number, nowMs: number): VmRecord {
+interface At {
+  readonly id: number;
+  readonly host: string;
+  readonly nowMs: number;
+}
+
+/** A VM without a group: as it is found, so it stays. */
+function recordAlone(
+  domain: DomainObservation,
+  metadata: VmMetadata,
+  state: LedgerState,
+  flavors: readonly Flavor[],
+  { id, host, nowMs }: At,
+): VmRecord {
+  const image = state.images.get(metadata.image)?.image;
+  const flavor = flavors.find(({ name }) => name === metadata.flavor);
+  return {
+    id,
+    name: domain.name,
+    uuid: domain.uuid,
+    host,
+    kind: metadata.adopted ? 'adopted' : metadata.image === '' ? 'blank' : 'clone',
+    owner: metadata.owner,
+    operation: metadata.operation,
+    ...(image && { image }),
+    ...(flavor && { flavor }),
+    power: domain.paused ? 'paused' : domain.state === 'running' ? 'running' : 'stopped',
+    phase: 'in-service',
+    step: 'started',
+    phaseAtMs: nowMs,
+    changedAtMs: nowMs,
+    tries: 0,
+    ...(metadata.endpoint && { endpoint: metadata.endpoint }),
+  };
+}
+
+function recordOf(domain: DomainObservation, policy: Policy, { id, host, nowMs }: At): VmRecord {
   const { metadata } = domain;
   const { source } = policy;
   const ready = source.kind === 'template' ? source.template.ready : source.ready;

@@ -1,33 +1,67 @@
-// The engine: turns at a steady beat, earlier when something happens, and the few commands people may give.
-// Not here: what a turn does (turn), what the edges see (status), how VMs are carried along (worker).
+// The engine: turns at a steady beat, earlier when something happens, and the commands people may give.
+// Not here: what a turn does (turn), what the edges see (status), how VMs are carried along (worker), what commands do (their files).
 
+import type { ImageSource } from '../core/catalog.ts';
 import type { NewEvent } from '../core/events.ts';
-import type { DurableMemory, GroupMemory } from '../core/memory.ts';
-import type { GroupName } from '../core/model.ts';
+import type { GroupName, HostName, Image } from '../core/model.ts';
+import type { CreateRequest, Operation, PowerVerb } from '../core/operation.ts';
 import type { StepTiming } from '../core/steps.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Hypervisor } from '../ports/hypervisor.ts';
 import type { Ids } from '../ports/ids.ts';
+import type { ImageStore } from '../ports/image-store.ts';
 import type { Prober } from '../ports/prober.ts';
 import type { Store } from '../ports/store.ts';
+import { setCordon, TokenList } from './access.ts';
+import { Creations } from './creations.ts';
+import { type FabricParts, refuse } from './fabric-parts.ts';
+import { Groups } from './groups.ts';
+import { traitsOf } from './host-traits.ts';
 import { HostWatch } from './host-watch.ts';
+import type { TakeIn } from './image-intake.ts';
+import { type ConfiguredImage, Images } from './images.ts';
 import { Ledger } from './ledger.ts';
 import type { Log } from './log.ts';
+import { missingNumbers } from './numbers.ts';
+import { Power } from './power.ts';
+import { Removals } from './removals.ts';
+import { DEFAULT_SETTINGS, type FabricSettings } from './settings.ts';
 import { EngineStatus } from './status.ts';
 import { Sweep } from './sweep.ts';
 import { Turn } from './turn.ts';
-import type { CommandResult, GroupStatus, LoadedPolicy, Telemetry } from './view.ts';
+import type {
+  Caller,
+  CommandResult,
+  EngineView,
+  GroupStatus,
+  HostStatus,
+  ImageStatus,
+  LoadedPolicy,
+  OperationStatus,
+  Telemetry,
+} from './view.ts';
 import { Worker } from './worker.ts';
 
+export interface EngineHost {
+  readonly hypervisor: Hypervisor;
+  readonly uri: string;
+  /** What its number is bound to. Absent: its name. */
+  readonly key?: string;
+}
+
 export interface EngineOptions {
-  readonly hosts: readonly { readonly hypervisor: Hypervisor; readonly uri: string }[];
+  readonly hosts: readonly EngineHost[];
   readonly store: Store;
+  readonly images: ImageStore;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly prober: Prober;
   readonly telemetry: Telemetry;
   readonly log: Log;
   readonly version: string;
+  readonly settings?: FabricSettings;
+  /** Called when an image has become ready: policies may name it now. */
+  readonly onImages?: () => void;
   /** Written into the metadata of VMs that policies bring. */
   readonly owner?: string;
   /** Beat of the turns. */
@@ -36,44 +70,101 @@ export interface EngineOptions {
 
 /** Changes on a host bring the next turn forward, but turns never follow each other faster than this. */
 const TURN_SPACING_MS = 200;
-/** VMs of a group whose policy is gone are still drained and removed properly if that was under way. */
+/** VMs without a policy (any more) are still launched, drained and removed properly. */
 const DEFAULT_TIMING: StepTiming = { launchDeadlineMs: 60_000, drainGraceMs: 5_000, shutdownDeadlineMs: 30_000 };
 
-export class Engine extends EngineStatus {
+export class Engine extends EngineStatus implements EngineView {
   readonly #options: EngineOptions;
   readonly #worker: Worker;
   readonly #turn: Turn;
   readonly #sweep: Sweep;
-  readonly #stop = new AbortController();
+  readonly #groups: Groups;
+  readonly #creations: Creations;
+  readonly #power: Power;
+  readonly #removals: Removals;
+  readonly #stop: AbortController;
+  readonly #settings: { now: FabricSettings };
   #wake = new AbortController();
   #loops: Promise<unknown> | undefined;
 
   private constructor(options: EngineOptions, ledger: Ledger) {
-    const { clock, ids, telemetry, pollMs = 1000 } = options;
+    const { clock, ids, log, store, telemetry, pollMs = 1000 } = options;
+    const settings = { now: options.settings ?? DEFAULT_SETTINGS };
+    const stop = new AbortController();
     const hosts = options.hosts.map(
-      ({ hypervisor, uri }) =>
-        new HostWatch({ hypervisor, uri, clock, ids, telemetry, pollDeadlineMs: 5 * pollMs, staleAfterMs: 3 * pollMs }),
+      ({ hypervisor, uri }, index) =>
+        new HostWatch({
+          hypervisor,
+          uri,
+          clock,
+          ids,
+          telemetry,
+          pollDeadlineMs: 5 * pollMs,
+          staleAfterMs: 3 * pollMs,
+          slowMs: pollMs,
+          traits: () => traitsOf(hypervisor.host, index, settings.now, ledger.state.cordons),
+        }),
     );
     const byName = new Map(hosts.map((host) => [host.name, host]));
     const policies = new Map<GroupName, LoadedPolicy>();
+    const timing = (group: GroupName | undefined): StepTiming =>
+      (group === undefined ? undefined : policies.get(group)?.policy) ?? DEFAULT_TIMING;
+    const parts: FabricParts = {
+      ledger,
+      store,
+      clock,
+      ids,
+      log,
+      hosts: byName,
+      settings: () => settings.now,
+      kick: () => worker.kick(),
+      signal: stop.signal,
+    };
+    const isUsedByPolicy = (name: string): boolean =>
+      policies
+        .values()
+        .some(({ policy: { source } }) => source.kind === 'template' && source.template.image.name === name);
+    const onImages = (): void => {
+      options.onImages?.();
+      void this.#creations.pass();
+    };
+    const images = new Images(parts, options.images, onImages, isUsedByPolicy);
     const worker = new Worker({
       ledger,
       clock,
       prober: options.prober,
+      images,
+      onImagePlaced: (host, image) => images.notePlaced(host, image),
       telemetry,
-      log: options.log,
+      log,
       hosts: byName,
-      timing: (group) => policies.get(group)?.policy ?? DEFAULT_TIMING,
+      timing,
       random: () => ids.random(),
     });
-    const owner = options.owner ?? 'policy';
-    const pace = { observeBudgetMs: pollMs / 2, staleAfterMs: 3 * pollMs };
-    const turn = new Turn({ ledger, clock, ids, telemetry, hosts, worker, owner, ...pace });
-    super({ ledger, store: options.store, clock, hosts, policies, evaluations: turn.evaluations });
+    const turn = new Turn({
+      ledger,
+      clock,
+      ids,
+      telemetry,
+      hosts,
+      worker,
+      owner: options.owner ?? 'policy',
+      settings: parts.settings,
+      observeBudgetMs: pollMs / 2,
+      staleAfterMs: 3 * pollMs,
+    });
+    super({ parts, hosts, policies, turn, worker, images, tokens: new TokenList(parts), keys: keysOf(options.hosts) });
     this.#options = options;
+    this.#settings = settings;
+    this.#stop = stop;
     this.#worker = worker;
     this.#turn = turn;
-    this.#sweep = new Sweep({ ledger, clock, hosts, log: options.log, groups: () => [...policies.keys()] });
+    this.#groups = new Groups(ledger, policies);
+    this.#creations = new Creations(parts);
+    this.#power = new Power(parts);
+    this.#removals = new Removals(parts, this.#power, this.#creations, (group) => timing(group).drainGraceMs);
+    const groups = () => [...policies.keys()];
+    this.#sweep = new Sweep({ ledger, clock, hosts, log, groups, images: () => images.sweep() });
   }
 
   /** Reads the store. Rejects with its fault when it cannot be read. */
@@ -84,12 +175,15 @@ export class Engine extends EngineStatus {
   /** Begins to take turns. What an earlier daemon left half done is taken up in the first. */
   async start(): Promise<void> {
     const { version, hosts } = this.#options;
+    await this.#giveNumbers();
     await this.ledger.tell({ type: 'daemon.started', version, hosts: hosts.map(({ hypervisor }) => hypervisor.host) });
     this.#loops = Promise.all([
       this.#turns(),
       this.#sweep.run(this.#stop.signal),
       ...this.hostWatches.map((host) => this.#heed(host)),
     ]);
+    this.#removals.recover();
+    await this.#power.recover();
   }
 
   /** Takes no further turn, lets go of steps under way, says so. VMs keep running. Bounded by `deadlineMs`. */
@@ -102,80 +196,179 @@ export class Engine extends EngineStatus {
     await this.ledger.tell({ type: 'daemon.stopping', reason }).catch(() => undefined);
   }
 
+  /** New settings take effect with the next decision, whoever makes it. */
+  async configure(settings: FabricSettings): Promise<void> {
+    this.#settings.now = settings;
+    await this.#giveNumbers();
+    this.wake();
+  }
+
+  /** Tells the log about the configuration: a reload, or why it was refused. */
+  async tell(event: Extract<NewEvent, { type: 'config.loaded' | 'config.rejected' }>): Promise<void> {
+    await this.ledger.tell(event);
+  }
+
+  /** See `Images.configure`. */
+  configureImages(images: readonly ConfiguredImage[]): Promise<void> {
+    return this.catalog.configure(images);
+  }
+
+  /** What policies may name now. */
+  get readyImages(): readonly Image[] {
+    return this.catalog.ready;
+  }
+
+  /** Those that have not ended, oldest first. */
+  get openOperations(): readonly Operation[] {
+    return [...this.ledger.state.operations.values()];
+  }
+
+  /** An image that virtscale has built itself is there now. */
+  provideImage(image: Image): Promise<void> {
+    return this.catalog.provide(image);
+  }
+
+  // --- policies and groups ------------------------------------------------------------------------------------------
+
   /** Puts a policy in force, in place of an older one of the same group. */
   async setPolicy(loaded: LoadedPolicy): Promise<void> {
-    this.policies.set(loaded.policy.group, loaded);
-    await this.ledger.tell({ type: 'policy.loaded', group: loaded.policy.group, file: loaded.file });
+    await this.#groups.setPolicy(loaded);
     this.wake();
   }
 
   /** The group is left as it is: its VMs run on, nothing is launched or removed any more. */
-  async removePolicy(group: GroupName): Promise<void> {
-    const loaded = this.policies.get(group);
-    if (loaded === undefined) return;
-    this.policies.delete(group);
-    await this.ledger.tell({ type: 'policy.removed', group, file: loaded.file });
+  removePolicy(group: GroupName): Promise<void> {
+    return this.#groups.removePolicy(group);
   }
 
-  async rejectPolicy(file: string, reason: string, line?: number): Promise<void> {
-    await this.ledger.tell({ type: 'policy.rejected', file, reason, ...(line !== undefined && { line }) });
+  rejectPolicy(file: string, reason: string, line?: number): Promise<void> {
+    return this.#groups.rejectPolicy(file, reason, line);
   }
 
   async setDesired(name: GroupName, desired: number): Promise<CommandResult<GroupStatus>> {
-    const policy = this.policies.get(name)?.policy;
-    if (policy === undefined) return this.#noGroup(name);
-    if (!Number.isInteger(desired) || desired < policy.min || desired > policy.max) {
-      const reason = `desired must be a whole number from ${policy.min} (min) to ${policy.max} (max) of group ${name}, not ${desired}`;
-      return { ok: false, refused: 'invalid', reason };
-    }
-    return this.#command(name, (durable) => ({
-      durable: { ...durable, desired, desiredBy: 'user' },
-      event: {
-        type: 'group.changed',
-        group: name,
-        change: { what: 'desired', from: durable.desired ?? policy.min, to: desired, by: 'user' },
-      },
-    }));
+    return this.#groupAfter(await this.#groups.setDesired(name, desired));
   }
 
   async pause(name: GroupName): Promise<CommandResult<GroupStatus>> {
-    if (!this.policies.has(name)) return this.#noGroup(name);
-    return this.#command(name, (durable) => ({
-      durable: { ...durable, paused: true },
-      ...(!durable.paused && { event: { type: 'group.changed', group: name, change: { what: 'paused', by: 'user' } } }),
-    }));
+    return this.#groupAfter(await this.#groups.pause(name));
   }
 
   async resume(name: GroupName): Promise<CommandResult<GroupStatus>> {
-    if (!this.policies.has(name)) return this.#noGroup(name);
-    return this.#command(name, (durable) => ({
-      durable: { ...durable, paused: false },
-      ...(durable.paused && { event: { type: 'group.changed', group: name, change: { what: 'resumed', by: 'user' } } }),
-    }));
+    return this.#groupAfter(await this.#groups.resume(name));
   }
+
+  #groupAfter(done: CommandResult<GroupName>): CommandResult<GroupStatus> {
+    if (!done.ok) return done;
+    this.wake();
+    const value = this.group(done.value);
+    return value ? { ok: true, value } : refuse('not-found', `group ${done.value} was removed meanwhile`);
+  }
+
+  // --- the fabric ---------------------------------------------------------------------------------------------------
+
+  cordon(host: HostName, reason: string, caller: Caller): Promise<CommandResult<HostStatus>> {
+    return this.#cordon(host, reason, caller);
+  }
+
+  uncordon(host: HostName, caller: Caller): Promise<CommandResult<HostStatus>> {
+    return this.#cordon(host, null, caller);
+  }
+
+  async #cordon(name: HostName, reason: string | null, caller: Caller): Promise<CommandResult<HostStatus>> {
+    const refused = await setCordon({ hosts: this.hostsByName, ledger: this.ledger }, name, reason, caller);
+    if (refused !== undefined) return refused;
+    this.wake();
+    const value = this.host(name);
+    return value ? { ok: true, value } : refuse('not-found', `there is no host ${name}`);
+  }
+
+  async createVms(request: CreateRequest, caller: Caller): Promise<CommandResult<OperationStatus>> {
+    return this.#withProgress(await this.#creations.submit(request, caller));
+  }
+
+  async power(
+    id: number,
+    verb: PowerVerb,
+    caller: Caller,
+    { graceMs }: { readonly graceMs?: number } = {},
+  ): Promise<CommandResult<OperationStatus>> {
+    return this.#withProgress(await this.#power.submit(id, verb, caller, graceMs));
+  }
+
+  async deleteVm(
+    id: number,
+    caller: Caller,
+    { graceMs }: { readonly graceMs?: number } = {},
+  ): Promise<CommandResult<OperationStatus>> {
+    return this.#withProgress(await this.#removals.remove(id, caller, graceMs));
+  }
+
+  async adopt(host: HostName, domain: string, caller: Caller): Promise<CommandResult<OperationStatus>> {
+    return this.#withProgress(await this.#removals.adopt(host, domain, caller));
+  }
+
+  async importImage(
+    name: string,
+    source: Exclude<ImageSource, { kind: 'upload' | 'built' }>,
+    options: TakeIn,
+    caller: Caller,
+  ): Promise<CommandResult<OperationStatus>> {
+    return this.#withProgress(await this.catalog.import(name, source, options, caller));
+  }
+
+  async uploadImage(
+    name: string,
+    bytes: AsyncIterable<Uint8Array>,
+    options: TakeIn & { readonly signal: AbortSignal },
+    caller: Caller,
+  ): Promise<CommandResult<ImageStatus>> {
+    const result = await this.catalog.upload(name, bytes, options, caller);
+    if (!result.ok) return result;
+    const value = this.image(name);
+    return value ? { ok: true, value } : refuse('not-found', `image ${name} was removed again`);
+  }
+
+  deleteImage(name: string): Promise<CommandResult<undefined>> {
+    return this.catalog.remove(name);
+  }
+
+  async cancel(id: string): Promise<CommandResult<OperationStatus>> {
+    const operation = this.ledger.state.operations.get(id);
+    if (operation === undefined) {
+      const ended = await this.operation(id);
+      if (ended === undefined) return refuse('not-found', `there is no operation ${id}`);
+      return refuse('conflict', `operation ${id} has ended already: ${ended.operation.state}`);
+    }
+    if (operation.kind === 'vm.create') await this.#creations.cancel(id);
+    else if (!this.catalog.cancel(id)) {
+      return refuse('conflict', `an operation of kind ${operation.kind} cannot be cancelled`);
+    }
+    const value = await this.operation(id);
+    return value ? { ok: true, value } : refuse('not-found', `there is no operation ${id}`);
+  }
+
+  #withProgress(result: CommandResult<Operation>): CommandResult<OperationStatus> {
+    return result.ok ? { ok: true, value: this.statusOf(result.value) } : result;
+  }
+
+  // --- the beat -----------------------------------------------------------------------------------------------------
 
   /** The next turn begins at once (or as soon as turns may follow each other). */
   wake(): void {
     this.#wake.abort();
   }
 
-  async #command(
-    name: GroupName,
-    edit: (durable: DurableMemory) => { readonly durable: DurableMemory; readonly event?: NewEvent },
-  ): Promise<CommandResult<GroupStatus>> {
-    await this.ledger.change(() => {
-      const memory: GroupMemory = this.ledger.group(name);
-      const { durable, event } = edit(memory.durable);
-      return { memory: { [name]: { ...memory, durable } }, ...(event && { events: [event] }) };
+  /** Whatever is called by a number and has none yet gets one, in the order of the configuration. */
+  async #giveNumbers(): Promise<void> {
+    const hosts = this.#options.hosts.map(({ hypervisor, key = hypervisor.host }) => ({ key }));
+    const flavors = this.#settings.now.flavors.map(({ key, tid }) => ({
+      key,
+      ...(tid !== undefined && { wanted: tid }),
+    }));
+    await this.ledger.change(({ numbers }) => {
+      const missing = [...missingNumbers(numbers, 'host', hosts), ...missingNumbers(numbers, 'flavor', flavors)];
+      return missing.length === 0 ? undefined : { putNumbers: missing };
     });
-    this.wake();
-    const value = this.group(name);
-    return value ? { ok: true, value } : this.#noGroup(name);
-  }
-
-  #noGroup(name: GroupName): CommandResult<GroupStatus> {
-    const names = [...this.policies.keys()].join(', ') || 'none';
-    return { ok: false, refused: 'not-found', reason: `there is no group ${name}; groups: ${names}` };
   }
 
   async #turns(): Promise<void> {
@@ -187,6 +380,7 @@ export class Engine extends EngineStatus {
       this.#wake = new AbortController();
       try {
         await this.#turn.run(policies, signal);
+        await this.#creations.pass();
       } catch (error) {
         // A refused commit or a bug costs this turn; the daemon lives, and says so.
         log.error({ err: error }, 'a turn was given up; nothing of it happened');
@@ -208,4 +402,9 @@ export class Engine extends EngineStatus {
       this.#options.log.warn({ err: error, host: host.name }, 'no longer told of changes by the host; polling goes on');
     }
   }
+}
+
+/** Host keys by name: what their numbers are bound to. */
+function keysOf(hosts: readonly EngineHost[]): ReadonlyMap<HostName, string> {
+  return new Map(hosts.map(({ hypervisor: { host }, key = host }) => [host, key]));
 }

@@ -4,17 +4,23 @@
 import { recordLaunchFailure, recordLaunchSuccess } from '../core/breaker.ts';
 import type { NewEvent } from '../core/events.ts';
 import type { BreakerMemory } from '../core/memory.ts';
-import type { Endpoint, VmRecord, VmStep } from '../core/model.ts';
+import type { Endpoint, Image, VmRecord, VmStep } from '../core/model.ts';
 import type { Step } from '../core/steps.ts';
 import type { Clock } from '../ports/clock.ts';
+import { Fault } from '../ports/fault.ts';
 import type { Hypervisor, VmSpec } from '../ports/hypervisor.ts';
+import type { ImageStore } from '../ports/image-store.ts';
 import type { Prober } from '../ports/prober.ts';
-import { eventVm, inPhase } from './records.ts';
+import { aboutVm, inPhase } from './records.ts';
 
 export interface StepContext {
   readonly hypervisor: Hypervisor;
   readonly prober: Prober;
   readonly clock: Clock;
+  readonly images: Pick<ImageStore, 'read'>;
+  /** How much of the VM's image has gone to its host. */
+  readonly onImageBytes: (bytes: number) => void;
+  readonly onImagePlaced: (image: Image) => void;
   readonly shutdownDeadlineMs: number;
   readonly signal: AbortSignal;
 }
@@ -53,7 +59,29 @@ const PROBE_TIMEOUT_MS = 150;
 const PROBE_AGAIN_MS = 30;
 const ENDPOINT_AGAIN_MS = 250;
 
+/** An image of which nothing has moved for so long is given up for now. */
+const IMAGE_STALL_MS = 120_000;
+
 export const executors: Executors = {
+  'place-image': async (record, _step, { hypervisor, images, clock, onImageBytes, onImagePlaced, signal }) => {
+    const { image, deadlineAtMs = record.phaseAtMs, phaseAtMs } = record;
+    const content = image?.content;
+    if (image === undefined || content === undefined) throw new Error(`VM ${record.name} has no image to be brought`);
+    await unlessStalled(clock, signal, (beat, inner) =>
+      hypervisor.placeImage(
+        { ...image, content },
+        (reading) => images.read(content, reading),
+        (bytes) => {
+          beat();
+          onImageBytes(bytes);
+        },
+        inner,
+      ),
+    );
+    onImagePlaced(image);
+    return { kind: 'progress', step: 'image-there', deadlineAtMs: clock.nowMs() + (deadlineAtMs - phaseAtMs) };
+  },
+
   'create-disk': async (record, _step, { hypervisor, signal }) => {
     await hypervisor.createDisk(specOf(record), signal);
     return { kind: 'progress', step: 'disk-made' };
@@ -70,19 +98,20 @@ export const executors: Executors = {
   },
 
   probe: async (record, _step, { hypervisor, prober, clock, signal }) => {
-    if (record.endpoint === undefined) {
-      const endpoint = await hypervisor.endpoint(record.uuid, record.ready.http.port, signal);
+    const { ready } = record;
+    if (ready !== undefined && record.endpoint === undefined) {
+      const endpoint = await hypervisor.endpoint(record.uuid, ready.http.port, signal);
       return endpoint ? { kind: 'progress', endpoint } : { kind: 'again', afterMs: ENDPOINT_AGAIN_MS };
     }
-    if (!(await prober.probe(record.endpoint, record.ready, PROBE_TIMEOUT_MS, signal))) {
-      return { kind: 'again', afterMs: PROBE_AGAIN_MS };
+    if (ready !== undefined && record.endpoint !== undefined) {
+      const answers = await prober.probe(record.endpoint, ready, PROBE_TIMEOUT_MS, signal);
+      if (!answers) return { kind: 'again', afterMs: PROBE_AGAIN_MS };
     }
     const nowMs = clock.nowMs();
     const launched = {
       type: 'vm.launched',
-      group: record.group,
-      vm: eventVm(record),
-      endpoint: record.endpoint,
+      ...aboutVm(record),
+      ...(record.endpoint && { endpoint: record.endpoint }),
       launchMs: Math.round(nowMs - record.phaseAtMs),
     } as const;
     return {
@@ -98,18 +127,22 @@ export const executors: Executors = {
   lost: async (record, { reason }, { clock }) => ({
     kind: 'moved',
     record: inPhase(record, 'removing', clock.nowMs(), { step: 'intended', reason }),
-    events: [{ type: 'vm.lost', group: record.group, vm: eventVm(record), reason }],
+    events: [{ type: 'vm.lost', ...aboutVm(record), reason }],
   }),
 
   'begin-removal': async (record, _step, { clock }) => ({
     kind: 'moved',
     record: inPhase(record, 'removing', clock.nowMs(), { step: 'intended' }),
-    events: [{ type: 'vm.drained', group: record.group, vm: eventVm(record) }],
+    events: [{ type: 'vm.drained', ...aboutVm(record) }],
   }),
 
   shutdown: async (record, _step, { hypervisor, clock, shutdownDeadlineMs, signal }) => {
     await hypervisor.shutdown(record.uuid, signal);
-    return { kind: 'progress', step: 'stopping', deadlineAtMs: clock.nowMs() + shutdownDeadlineMs };
+    const nowMs = clock.nowMs();
+    // Whoever asked for the removal may have said how long the guest has; one that is asked again gets new time.
+    const said = record.step === 'intended' ? record.deadlineAtMs : undefined;
+    const deadlineAtMs = Math.max(nowMs, said ?? nowMs + shutdownDeadlineMs);
+    return { kind: 'progress', step: 'stopping', deadlineAtMs };
   },
 
   destroy: async (record, _step, { hypervisor, signal }) => {
@@ -130,14 +163,50 @@ export const executors: Executors = {
   },
 
   forget: async () => ({ kind: 'gone' }),
+
+  release: async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.release(record.uuid, signal);
+    return { kind: 'gone' };
+  },
 };
+
+/** Runs `work` until it is done, or nothing has beaten for {@link IMAGE_STALL_MS}. */
+async function unlessStalled(
+  clock: Clock,
+  signal: AbortSignal,
+  work: (beat: () => void, signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const stalled = new AbortController();
+  const done = new AbortController();
+  let beatAtMs = clock.nowMs();
+  const watch = async (): Promise<void> => {
+    while (!done.signal.aborted) {
+      await clock.sleep(IMAGE_STALL_MS / 4, done.signal);
+      if (clock.nowMs() - beatAtMs > IMAGE_STALL_MS) stalled.abort();
+    }
+  };
+  const watching = watch();
+  const beat = (): void => {
+    beatAtMs = clock.nowMs();
+  };
+  try {
+    await work(beat, AbortSignal.any([signal, stalled.signal]));
+  } catch (error) {
+    if (!stalled.signal.aborted || signal.aborted) throw error;
+    const message = `nothing of the image has moved for ${IMAGE_STALL_MS / 1000} s`;
+    throw new Fault('timed-out', message, { cause: error });
+  } finally {
+    done.abort();
+    await watching;
+  }
+}
 
 /** A launch that will not succeed: said, counted by the breaker, and cleaned up. */
 export function failedLaunch(record: VmRecord, reason: string, nowMs: number): Extract<Outcome, { kind: 'moved' }> {
   return {
     kind: 'moved',
     record: inPhase(record, 'removing', nowMs, { ...withoutAsking(record, nowMs), reason }),
-    events: [{ type: 'vm.failed', group: record.group, vm: eventVm(record), reason, step: record.step }],
+    events: [{ type: 'vm.failed', ...aboutVm(record), reason, step: record.step }],
     breaker: (memory) => recordLaunchFailure(memory, nowMs, reason),
   };
 }
@@ -148,22 +217,23 @@ function withoutAsking(record: VmRecord, nowMs: number): { step: VmStep; deadlin
 }
 
 function specOf(record: VmRecord): VmSpec {
-  const { image, flavor } = record;
-  if (image === undefined || flavor === undefined) {
+  const { cloudInit, flavor, group, image, kind, ready } = record;
+  if (flavor === undefined || (image === undefined && kind !== 'blank')) {
     throw new Error(`VM ${record.name} is to be made, but its record has no image or flavor`);
   }
   return {
     name: record.name,
     uuid: record.uuid,
-    image,
     flavor,
-    ready: record.ready,
+    ...(image && { image }),
+    ...(ready && { ready }),
+    ...(cloudInit && { cloudInit }),
     metadata: {
       id: record.id,
-      group: record.group,
+      ...(group !== undefined && { group }),
       owner: record.owner,
       operation: record.operation,
-      image: image.name,
+      image: image?.name ?? '',
       flavor: flavor.name,
     },
   };

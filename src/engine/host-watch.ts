@@ -1,11 +1,11 @@
 // Watches one host: polls it on demand, at its own pace and with its own deadline, and keeps the last good picture.
 // Not here: what the pictures mean. A host that hangs holds up only its own watcher.
 
-import type { HostObservation, HostView } from '../core/model.ts';
+import type { HostObservation, HostTraits, HostView } from '../core/model.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HostInfo, Hypervisor } from '../ports/hypervisor.ts';
 import type { Ids } from '../ports/ids.ts';
-import type { Telemetry } from './view.ts';
+import type { HostCondition, Telemetry } from './view.ts';
 
 export interface HostWatchOptions {
   readonly hypervisor: Hypervisor;
@@ -17,7 +17,14 @@ export interface HostWatchOptions {
   readonly pollDeadlineMs: number;
   /** A picture older than this is stale even when no poll has failed since. */
   readonly staleAfterMs: number;
+  /** A poll that takes longer is a slow one. */
+  readonly slowMs: number;
+  /** What the configuration and people say about the host now. */
+  readonly traits: () => HostTraits;
 }
+
+/** So many slow polls in a row make a slow host: one alone is chance. */
+const SLOW_POLLS = 3;
 
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 15_000;
@@ -30,6 +37,10 @@ export class HostWatch {
   readonly #telemetry: Telemetry;
   readonly #pollDeadlineMs: number;
   readonly #staleAfterMs: number;
+  readonly #slowMs: number;
+  readonly #traits: () => HostTraits;
+  #lastPollMs: number | undefined;
+  #slowPolls = 0;
   #last: HostObservation | undefined;
   #lastWall: string | undefined;
   #info: HostInfo | undefined;
@@ -46,6 +57,8 @@ export class HostWatch {
     this.#telemetry = options.telemetry;
     this.#pollDeadlineMs = options.pollDeadlineMs;
     this.#staleAfterMs = options.staleAfterMs;
+    this.#slowMs = options.slowMs;
+    this.#traits = options.traits;
   }
 
   get name(): string {
@@ -58,6 +71,21 @@ export class HostWatch {
 
   get lastSeenAt(): string | undefined {
     return this.#lastWall;
+  }
+
+  /** How long the last poll that succeeded took. */
+  get lastPollMs(): number | undefined {
+    return this.#lastPollMs;
+  }
+
+  get condition(): HostCondition {
+    if (this.#reason !== undefined) return 'unreachable';
+    if (this.#last === undefined) return 'connecting';
+    return this.#slowPolls >= SLOW_POLLS || this.#ageMs(this.#last) > this.#staleAfterMs ? 'slow' : 'up';
+  }
+
+  get traits(): HostTraits {
+    return this.#traits();
   }
 
   /** A host is worth waiting for when its last poll succeeded and no poll is overdue: one that hangs costs a single turn's budget. */
@@ -88,6 +116,8 @@ export class HostWatch {
         signal,
       );
       this.#last = observed;
+      this.#lastPollMs = this.#clock.nowMs() - startedAtMs;
+      this.#slowPolls = this.#lastPollMs > this.#slowMs ? this.#slowPolls + 1 : 0;
       this.#lastWall = this.#clock.wall();
       this.#failures = 0;
       this.#reason = undefined;
@@ -109,14 +139,29 @@ export class HostWatch {
   }
 
   view(): HostView {
-    if (this.#last === undefined) {
-      return { name: this.name, state: 'down', ...(this.#reason !== undefined && { reason: this.#reason }) };
+    const [name, last, traits] = [this.name, this.#last, this.#traits()];
+    if (last === undefined) {
+      return { name, traits, state: 'down', ...(this.#reason !== undefined && { reason: this.#reason }) };
     }
-    const ageMs = this.#clock.nowMs() - this.#last.startedAtMs;
-    if (this.#reason === undefined && ageMs <= this.#staleAfterMs) {
-      return { name: this.name, state: 'up', last: this.#last };
-    }
-    const reason = this.#reason ?? `its last answer is ${(ageMs / 1000).toFixed(1)} s old`;
-    return { name: this.name, state: 'stale', last: this.#last, reason };
+    const ageMs = this.#ageMs(last);
+    if (this.#reason === undefined && ageMs <= this.#staleAfterMs) return { name, traits, state: 'up', last };
+    return { name, traits, state: 'stale', last, reason: this.#reason ?? lateText(ageMs) };
   }
+
+  /** Why it is not `up`, in words for people. */
+  get trouble(): string | undefined {
+    const { condition } = this;
+    if (condition === 'unreachable') return this.#reason;
+    if (condition !== 'slow' || this.#last === undefined) return undefined;
+    const ageMs = this.#ageMs(this.#last);
+    return ageMs > this.#staleAfterMs ? lateText(ageMs) : `its polls take ${this.#lastPollMs?.toFixed(0)} ms`;
+  }
+
+  #ageMs(last: HostObservation): number {
+    return this.#clock.nowMs() - last.startedAtMs;
+  }
+}
+
+function lateText(ageMs: number): string {
+  return `its last answer is ${(ageMs / 1000).toFixed(1)} s old`;
 }

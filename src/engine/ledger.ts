@@ -1,13 +1,14 @@
 // The engine's state and its only door: records, memory and the event log change together, in one queue, disk first.
 // Not here: why anything changes (turn, steps). Nothing is told, and nothing acted upon, before the store has it.
 
-import type { LoggedDecision } from '../core/decision.ts';
+import type { CatalogImage, Token } from '../core/catalog.ts';
 import type { LoggedEvent, NewEvent } from '../core/events.ts';
 import { type DurableMemory, EMPTY_GROUP_MEMORY, type GroupMemory, type Memory } from '../core/memory.ts';
-import type { GroupName, VmRecord } from '../core/model.ts';
+import type { GroupName, HostName, VmRecord } from '../core/model.ts';
+import { ENDED_STATES, type Operation } from '../core/operation.ts';
 import { rebase } from '../core/rebase.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { EventPage, EventQuery, Store } from '../ports/store.ts';
+import type { EventPage, EventQuery, Numbered, Store, StoreChanges, StoredState } from '../ports/store.ts';
 import type { Log } from './log.ts';
 import type { EventLog } from './view.ts';
 
@@ -15,17 +16,20 @@ export interface LedgerState {
   readonly vms: ReadonlyMap<number, VmRecord>;
   readonly memory: Memory;
   readonly nextVmId: number;
+  /** Those that have not ended, oldest first. */
+  readonly operations: ReadonlyMap<string, Operation>;
+  readonly images: ReadonlyMap<string, CatalogImage>;
+  readonly tokens: ReadonlyMap<string, Token>;
+  readonly numbers: readonly Numbered[];
+  readonly cordons: ReadonlyMap<HostName, string>;
+  readonly lastHost?: HostName;
 }
 
-/** What a change wants; everything optional. */
-export interface Change {
-  readonly putVms?: readonly VmRecord[];
-  readonly deleteVms?: readonly number[];
-  /** Whole group memories; only what is durable in them and really differs reaches the store. */
+/** What a change wants; everything optional. Of the memories only what is durable and really differs reaches the store. */
+export interface Change extends Omit<StoreChanges, 'putMemory' | 'events'> {
+  /** Whole group memories. */
   readonly memory?: Memory;
-  readonly decisions?: readonly LoggedDecision[];
   readonly events?: readonly NewEvent[];
-  readonly nextVmId?: number;
 }
 
 type Listener = (event: LoggedEvent) => void;
@@ -36,41 +40,56 @@ export class Ledger implements EventLog {
   readonly #log: Log;
   readonly #listeners = new Set<Listener>();
   readonly #vms: Map<number, VmRecord>;
+  readonly #operations: Map<string, Operation>;
+  readonly #images: Map<string, CatalogImage>;
+  readonly #tokens: Map<string, Token>;
+  readonly #cordons: Map<HostName, string>;
+  #numbers: readonly Numbered[];
+  #lastHost: HostName | undefined;
   #memory: Memory;
   #nextVmId: number;
   #lastSeq: number;
   #queue: Promise<unknown> = Promise.resolve();
   #failure: string | undefined;
 
-  private constructor(store: Store, clock: Clock, log: Log, state: LedgerState & { readonly lastSeq: number }) {
+  private constructor(store: Store, clock: Clock, log: Log, stored: StoredState) {
     this.#store = store;
     this.#clock = clock;
     this.#log = log;
-    this.#vms = new Map(state.vms);
-    this.#memory = state.memory;
-    this.#nextVmId = state.nextVmId;
-    this.#lastSeq = state.lastSeq;
-  }
-
-  static async open(store: Store, clock: Clock, log: Log): Promise<Ledger> {
-    const stored = await store.load();
-    const { vms, memory: durables } = rebase(stored, clock.nowMs());
-    const memory = Object.fromEntries(
-      Object.entries(durables).map(([group, durable]) => [
+    const { vms, memory } = rebase(stored, clock.nowMs());
+    this.#vms = new Map(vms.map((vm) => [vm.id, vm]));
+    this.#memory = Object.fromEntries(
+      Object.entries(memory).map(([group, durable]) => [
         group,
         { ...EMPTY_GROUP_MEMORY, durable } satisfies GroupMemory,
       ]),
     );
-    return new Ledger(store, clock, log, {
-      vms: new Map(vms.map((vm) => [vm.id, vm])),
-      memory,
-      nextVmId: stored.nextVmId,
-      lastSeq: stored.lastSeq,
-    });
+    this.#nextVmId = stored.nextVmId;
+    this.#lastSeq = stored.lastSeq;
+    this.#operations = new Map(stored.operations.map((operation) => [operation.id, operation]));
+    this.#images = new Map(stored.images.map((image) => [image.name, image]));
+    this.#tokens = new Map(stored.tokens.map((token) => [token.name, token]));
+    this.#cordons = new Map(Object.entries(stored.cordons));
+    this.#numbers = stored.numbers;
+    this.#lastHost = stored.lastHost;
+  }
+
+  static async open(store: Store, clock: Clock, log: Log): Promise<Ledger> {
+    return new Ledger(store, clock, log, await store.load());
   }
 
   get state(): LedgerState {
-    return { vms: this.#vms, memory: this.#memory, nextVmId: this.#nextVmId };
+    return {
+      vms: this.#vms,
+      memory: this.#memory,
+      nextVmId: this.#nextVmId,
+      operations: this.#operations,
+      images: this.#images,
+      tokens: this.#tokens,
+      numbers: this.#numbers,
+      cordons: this.#cordons,
+      ...(this.#lastHost !== undefined && { lastHost: this.#lastHost }),
+    };
   }
 
   get lastSeq(): number {
@@ -109,23 +128,18 @@ export class Ledger implements EventLog {
   async #carryOut(plan: (state: LedgerState) => Change | undefined): Promise<readonly LoggedEvent[]> {
     const change = plan(this.state);
     if (change === undefined) return [];
-    const putMemory = this.#durableDifferences(change.memory);
+    const { memory, events, ...rest } = change;
+    const putMemory = this.#durableDifferences(memory);
     const at = this.#clock.wall();
-    const needsStore =
-      putMemory !== undefined ||
-      [change.putVms, change.deleteVms, change.decisions, change.events].some((part) => (part?.length ?? 0) > 0) ||
-      change.nextVmId !== undefined;
+    const wanted: StoreChanges = {
+      ...rest,
+      ...(putMemory && { putMemory }),
+      ...(events && { events: events.map((event) => ({ at, event })) }),
+    };
     let told: readonly LoggedEvent[] = [];
-    if (needsStore) {
+    if (Object.values(wanted).some((part) => !Array.isArray(part) || part.length > 0)) {
       try {
-        told = await this.#store.commit({
-          ...(change.putVms && { putVms: change.putVms }),
-          ...(change.deleteVms && { deleteVms: change.deleteVms }),
-          ...(putMemory && { putMemory }),
-          ...(change.decisions && { decisions: change.decisions }),
-          ...(change.events && { events: change.events.map((event) => ({ at, event })) }),
-          ...(change.nextVmId !== undefined && { nextVmId: change.nextVmId }),
-        });
+        told = await this.#store.commit(wanted);
         this.#failure = undefined;
       } catch (error) {
         this.#failure = error instanceof Error ? error.message : String(error);
@@ -151,6 +165,20 @@ export class Ledger implements EventLog {
     for (const id of change.deleteVms ?? []) this.#vms.delete(id);
     if (change.memory) this.#memory = { ...this.#memory, ...change.memory };
     if (change.nextVmId !== undefined) this.#nextVmId = Math.max(this.#nextVmId, change.nextVmId);
+    for (const operation of change.putOperations ?? []) {
+      if (ENDED_STATES.has(operation.state)) this.#operations.delete(operation.id);
+      else this.#operations.set(operation.id, operation);
+    }
+    for (const image of change.putImages ?? []) this.#images.set(image.name, image);
+    for (const name of change.deleteImages ?? []) this.#images.delete(name);
+    for (const token of change.putTokens ?? []) this.#tokens.set(token.name, token);
+    for (const name of change.deleteTokens ?? []) this.#tokens.delete(name);
+    for (const [host, reason] of Object.entries(change.putCordons ?? {})) {
+      if (reason === null) this.#cordons.delete(host);
+      else this.#cordons.set(host, reason);
+    }
+    if (change.putNumbers?.length) this.#numbers = [...this.#numbers, ...change.putNumbers];
+    if (change.lastHost !== undefined) this.#lastHost = change.lastHost;
   }
 
   #publish(event: LoggedEvent): void {

@@ -2,12 +2,22 @@
 
 import type { Action, Decision } from '../core/decision.ts';
 import type { EventVm, NewEvent } from '../core/events.ts';
-import type { VmPhase, VmRecord, VmStep } from '../core/model.ts';
+import type { GroupName, VmPhase, VmRecord, VmStep } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 
-export function eventVm(record: VmRecord): EventVm {
+function eventVm(record: VmRecord): EventVm {
   const { id, name, uuid, host, endpoint } = record;
   return { id, name, uuid, host, ...(endpoint && { endpoint }) };
+}
+
+/** What every `vm.*` event carries. */
+export function aboutVm(record: VmRecord): { readonly group?: GroupName; readonly vm: EventVm } {
+  return { vm: eventVm(record), ...(record.group !== undefined && { group: record.group }) };
+}
+
+/** Clients should leave it alone from now on. `graceMs` 0: it goes at once. */
+export function drainingEvent(record: VmRecord, reason: string, graceMs = 0): NewEvent {
+  return { type: 'vm.draining', ...aboutVm(record), reason, graceMs };
 }
 
 /** The record moved to another phase. The old phase's deadline and tries do not carry over. */
@@ -55,19 +65,13 @@ export function intentsOf(
       const moved = outOfService(record, action.reason, policy, at.nowMs);
       putVms.push(moved);
       if (moved.phase === 'draining') {
-        events.push({
-          type: 'vm.draining',
-          group: record.group,
-          vm: eventVm(record),
-          reason: action.reason,
-          graceMs: policy.drainGraceMs,
-        });
+        events.push(drainingEvent(record, action.reason, policy.drainGraceMs));
       }
     } else {
       const record = launchRecord(action, policy, nextVmId, at, newUuid);
       nextVmId += 1;
       putVms.push(record);
-      events.push({ type: 'vm.launching', group: record.group, vm: eventVm(record), decision: at.operation });
+      events.push({ type: 'vm.launching', ...aboutVm(record), decision: at.operation });
     }
   }
   return { putVms, events, nextVmId };

@@ -1,7 +1,7 @@
 // Joins the records with what the hosts last said into the one immutable picture a turn works on.
 // Not here: polling (host-watch) or judging (core).
 
-import type { DomainObservation, HostView, Snapshot, VmRecord, VmView } from '../core/model.ts';
+import type { DomainObservation, HostObservation, HostView, Snapshot, VmRecord, VmView } from '../core/model.ts';
 
 /**
  * A VM's part of the picture is fresh when its host is up, the poll began after the record last changed, and no step is
@@ -13,20 +13,32 @@ export function joinSnapshot(
   inFlight: { has(vmId: number): boolean },
   atMs: number,
 ): Snapshot {
-  const byHost = new Map(hosts.map((host) => [host.name, { host, domains: domainsByUuid(host) }]));
-  const vms = [...records].map((record): VmView => {
-    const on = byHost.get(record.host);
-    const domain = on?.domains.get(record.uuid);
-    const fresh =
-      on !== undefined &&
-      on.host.state === 'up' &&
-      (on.host.last?.startedAtMs ?? 0) >= record.changedAtMs &&
-      !inFlight.has(record.id);
-    return { record, fresh, ...(domain && { domain }) };
-  });
+  const byHost = new Map(hosts.map((host) => [host.name, host]));
+  const vms = Array.from(records, (record) => joinVm(record, byHost.get(record.host), inFlight));
   return { atMs, hosts, vms };
 }
 
-function domainsByUuid(host: HostView): ReadonlyMap<string, DomainObservation> {
-  return new Map((host.last?.domains ?? []).map((domain) => [domain.uuid, domain]));
+/** One VM's part of the picture. */
+export function joinVm(
+  record: VmRecord,
+  host: HostView | undefined,
+  inFlight: { has(vmId: number): boolean } = NOTHING,
+): VmView {
+  const domain = host && domainsByUuid(host)?.get(record.uuid);
+  const fresh = host?.state === 'up' && (host.last?.startedAtMs ?? 0) >= record.changedAtMs && !inFlight.has(record.id);
+  return { record, fresh, ...(domain && { domain }) };
+}
+
+const NOTHING = { has: () => false };
+
+/** An observation is looked at by many, and never changes. */
+const indexes = new WeakMap<HostObservation, ReadonlyMap<string, DomainObservation>>();
+
+function domainsByUuid({ last }: HostView): ReadonlyMap<string, DomainObservation> | undefined {
+  if (last === undefined) return undefined;
+  const known = indexes.get(last);
+  if (known !== undefined) return known;
+  const index = new Map(last.domains.map((domain) => [domain.uuid, domain]));
+  indexes.set(last, index);
+  return index;
 }

@@ -1,4 +1,5 @@
-// Finds disks of ours that nothing refers to: what an interrupted creation can leave although its intent was cleaned up.
+// Finds disks of ours that nothing refers to: what an interrupted creation can leave although its intent was cleaned up; and has
+// the images on hosts looked after.
 // Careful on purpose: only names this daemon once gave, only on an up host, only when seen unused twice in a row.
 
 import type { Clock } from '../ports/clock.ts';
@@ -12,6 +13,8 @@ export interface SweepOptions {
   readonly hosts: readonly HostWatch[];
   readonly log: Log;
   readonly groups: () => readonly string[];
+  /** Looks after images on hosts, after the disks. */
+  readonly images: () => Promise<void>;
 }
 
 const SWEEP_EVERY_MS = 60_000;
@@ -41,6 +44,7 @@ export class Sweep {
         }
       }
       this.#suspects = suspects;
+      await this.#options.images();
     }
   }
 

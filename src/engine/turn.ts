@@ -3,17 +3,19 @@
 import { decide } from '../core/decide.ts';
 import type { Decision, DecisionSummary, LoggedDecision } from '../core/decision.ts';
 import type { NewEvent } from '../core/events.ts';
-import type { Memory } from '../core/memory.ts';
-import type { HostView, VmRecord } from '../core/model.ts';
+import type { CpuSample, Memory } from '../core/memory.ts';
+import type { HostView, VmRecord, VmView } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
+import { sampleCpu } from '../core/series.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ids } from '../ports/ids.ts';
 import { adoptStrays } from './adopt.ts';
 import type { HostWatch } from './host-watch.ts';
 import type { Change, Ledger, LedgerState } from './ledger.ts';
 import { intentsOf } from './records.ts';
+import type { FabricSettings } from './settings.ts';
 import { joinSnapshot } from './snapshot.ts';
-import type { Telemetry } from './view.ts';
+import type { HostCondition, Telemetry } from './view.ts';
 import type { Worker } from './worker.ts';
 
 export interface TurnParts {
@@ -24,6 +26,7 @@ export interface TurnParts {
   readonly hosts: readonly HostWatch[];
   readonly worker: Worker;
   readonly owner: string;
+  readonly settings: () => FabricSettings;
   /** A turn waits for healthy hosts this long at most; a slower answer is used by a later turn. */
   readonly observeBudgetMs: number;
   /** A CPU value older than this is missing data to decisions. */
@@ -32,7 +35,9 @@ export interface TurnParts {
 
 export class Turn {
   readonly #parts: TurnParts;
-  readonly #hostStates = new Map<string, HostView['state']>();
+  readonly #conditions = new Map<string, HostCondition>();
+  /** CPU of VMs without a group, by uuid; those of groups are in the groups' memories. */
+  readonly #samples = new Map<string, CpuSample>();
   /** The latest evaluation per group, and how the last one kept in the store looked. */
   readonly evaluations = new Map<string, { readonly decision: Decision; readonly at: string }>();
   readonly #keptShape = new Map<string, string>();
@@ -42,10 +47,11 @@ export class Turn {
   }
 
   async run(policies: ReadonlyMap<string, Policy>, signal: AbortSignal): Promise<void> {
-    const { ledger, worker, clock } = this.#parts;
+    const { ledger, settings, worker, clock } = this.#parts;
     const views = await this.#observe(signal);
     if (signal.aborted) return;
-    await ledger.change((state) => adoptStrays(state, views, policies, worker.forgotten, clock.nowMs()));
+    const flavors = settings().flavors.map(({ flavor }) => flavor);
+    await ledger.change((state) => adoptStrays(state, views, policies, worker.forgotten, flavors, clock.nowMs()));
     // Until every host has answered or failed once, it may have VMs of ours that nobody has counted (the database was lost).
     if (views.every(isKnown)) await ledger.change((state) => this.#decide(state, views, policies));
     worker.kick();
@@ -58,31 +64,55 @@ export class Turn {
     const budget = new AbortController();
     await Promise.race([awaited, clock.sleep(observeBudgetMs, budget.signal)]);
     budget.abort();
-    const views = hosts.map((host) => host.view());
-    const events = views.flatMap((view) => this.#hostEvents(view));
+    const events = hosts.flatMap((host) => this.#hostEvents(host));
     if (events.length > 0 && !signal.aborted) await ledger.tell(...events);
-    return views;
+    return hosts.map((host) => host.view());
   }
 
-  #hostEvents(view: HostView): readonly NewEvent[] {
-    const before = this.#hostStates.get(view.name);
+  #hostEvents(host: HostWatch): readonly NewEvent[] {
+    const { condition, name, trouble: reason = 'it does not answer' } = host;
+    const before = this.#conditions.get(name);
     // A host that is only being asked for the first time has nothing to say yet.
-    if (before === view.state || (view.state === 'down' && view.reason === undefined)) return [];
-    this.#hostStates.set(view.name, view.state);
-    if (view.state === 'up') return [{ type: 'host.up', host: view.name }];
-    if (before === 'down' || before === 'stale') return [];
-    return [{ type: 'host.unreachable', host: view.name, reason: view.reason ?? 'it does not answer' }];
+    if (before === condition || condition === 'connecting') return [];
+    this.#conditions.set(name, condition);
+    if (condition === 'up') return [{ type: 'host.up', host: name }];
+    return [{ type: condition === 'slow' ? 'host.slow' : 'host.unreachable', host: name, reason }];
   }
 
   #decide(state: LedgerState, views: readonly HostView[], policies: ReadonlyMap<string, Policy>): Change {
-    const { clock, telemetry, worker, staleAfterMs } = this.#parts;
+    const { clock, settings, telemetry, worker, staleAfterMs } = this.#parts;
     const nowMs = clock.nowMs();
     const joined = joinSnapshot(views, state.vms.values(), worker.busy, nowMs);
-    const snapshot = { ...joined, staleAfterMs };
-    const { decisions, memory } = decide(snapshot, [...policies.values()], state.memory, nowMs);
+    this.#sample(joined.vms);
+    const { placement, placements } = settings();
+    const { lastHost } = state;
+    const snapshot = {
+      ...joined,
+      staleAfterMs,
+      ...(placement !== undefined && { placement }),
+      ...(lastHost !== undefined && { lastHost }),
+    };
+    const { decisions, memory } = decide(snapshot, [...policies.values()], state.memory, nowMs, placements);
     const decideMs = clock.nowMs() - nowMs;
     for (const decision of decisions) telemetry.decided(decision.group, decideMs / 1000, decision);
     return this.#changeFor(decisions, memory, decideMs, state, policies);
+  }
+
+  /** Percent of its vCPUs that a VM without a group uses; undefined while nobody knows. */
+  cpuPercentOf(uuid: string): number | undefined {
+    return this.#samples.get(uuid)?.percent;
+  }
+
+  #sample(vms: readonly VmView[]): void {
+    const before = new Map(this.#samples);
+    this.#samples.clear();
+    for (const { record, domain } of vms) {
+      if (record.group !== undefined || domain === undefined) continue;
+      const { cpuTimeNs, readAtMs, state, vcpus } = domain;
+      const reading = { readAtMs, vcpus, running: state === 'running', ...(cpuTimeNs !== undefined && { cpuTimeNs }) };
+      const sample = sampleCpu(before.get(record.uuid), reading, 0);
+      if (sample !== undefined) this.#samples.set(record.uuid, sample);
+    }
   }
 
   #changeFor(
@@ -98,6 +128,7 @@ export class Turn {
     const events: NewEvent[] = [];
     const kept: LoggedDecision[] = [];
     let { nextVmId } = state;
+    const lastHost = decisions.flatMap(({ actions }) => actions).findLast((action) => action.kind === 'launch')?.host;
     for (const decision of decisions) {
       this.evaluations.set(decision.group, { decision, at });
       const policy = policies.get(decision.group);
@@ -129,6 +160,7 @@ export class Turn {
       events,
       decisions: kept,
       ...(nextVmId !== state.nextVmId && { nextVmId }),
+      ...(lastHost !== undefined && { lastHost }),
     };
   }
 

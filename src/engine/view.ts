@@ -1,12 +1,21 @@
 // What the edges may ask of and tell the engine: read-only pictures and a few commands. The engine implements it (engine.ts).
 // Not here: HTTP. Commands return `refused` values instead of throwing: bad input is no exception.
 
-import type { Decision } from '../core/decision.ts';
+import type { CatalogImage, ImageSource, Scope, Token } from '../core/catalog.ts';
+import type { Choice, Decision } from '../core/decision.ts';
 import type { LoggedEvent } from '../core/events.ts';
 import type { DurableMemory } from '../core/memory.ts';
-import type { GroupName, HostCapacity, HostName, VmRecord } from '../core/model.ts';
+import type { Flavor, GroupName, HostCapacity, HostName, HostTraits, VmRecord } from '../core/model.ts';
+import type {
+  CreateRequest,
+  Operation,
+  OperationKind,
+  OperationState,
+  PowerVerb,
+  Progress,
+} from '../core/operation.ts';
 import type { Policy } from '../core/policy.ts';
-import type { HostInfo } from '../ports/hypervisor.ts';
+import type { GuestAddress, HostInfo } from '../ports/hypervisor.ts';
 import type { EventPage, EventQuery, Store } from '../ports/store.ts';
 
 /** A policy in force and the file it came from. */
@@ -15,23 +24,43 @@ export interface LoadedPolicy {
   readonly file: string;
 }
 
+/**
+ * - `connecting`: has neither answered nor failed yet. `up`: answers in time. `slow`: answers, but late, or an answer is overdue.
+ * - `unreachable`: does not answer; shown as last seen. Whether it is cordoned is said beside it: `traits.cordoned`.
+ */
+export type HostCondition = 'connecting' | 'up' | 'slow' | 'unreachable';
+
 export interface HostStatus {
   readonly name: HostName;
+  /** For clients that call it by number; stays with the address. */
+  readonly id: number;
   readonly uri: string;
-  readonly state: 'up' | 'stale' | 'down';
+  readonly condition: HostCondition;
   readonly reason?: string;
   /** Wall time of the last successful poll, RFC 3339. */
   readonly lastSeenAt?: string;
+  /** How long the last poll that succeeded took. */
+  readonly pollMs?: number;
   readonly info?: HostInfo;
   readonly capacity?: HostCapacity;
-  /** Domains on it: all, and those that are virtscale's. */
+  readonly traits: HostTraits;
+  /** Domains on it, whoever made them: all, and those that run. */
   readonly domains: number;
+  readonly running: number;
+  /** vCPUs and memory of those that run. */
+  readonly runningVcpus: number;
+  readonly runningMemoryMiB: number;
+  /** VMs that virtscale is responsible for. */
   readonly vms: number;
 }
 
 export interface VmStatus {
   readonly record: VmRecord;
-  readonly state: 'running' | 'stopped' | 'unknown' | 'absent';
+  readonly state: 'running' | 'paused' | 'stopped' | 'unknown' | 'absent';
+  /** What it should be: of a VM in a group by its phase, of others by what people last asked. */
+  readonly desired: 'running' | 'paused' | 'stopped' | 'absent';
+  /** Why `state` is not `desired`, in words for people; absent when it is. */
+  readonly difference?: string;
   /** Percent of its vCPUs, as last measured. */
   readonly cpuPercent?: number;
   readonly vcpus?: number;
@@ -54,7 +83,65 @@ export interface GroupStatus {
 
 export type CommandResult<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly refused: 'not-found' | 'invalid'; readonly reason: string };
+  | {
+      readonly ok: false;
+      /** `invalid`: the request is wrong in itself. `conflict`: not in the present state. `no-capacity`: no host could ever hold it. */
+      readonly refused:
+        | 'not-found'
+        | 'invalid'
+        | 'conflict'
+        | 'no-capacity'
+        | 'too-many'
+        | 'unreachable'
+        | 'key-reused';
+      readonly reason: string;
+      /** Which member of the request, such as `names.0` or `flavor`. */
+      readonly where?: string;
+      /** No capacity: every host with its reason. */
+      readonly hosts?: readonly Choice[];
+    };
+
+/** Who asks, for the record and the audit. */
+export interface Caller {
+  /** A token's name, or `anonymous`. */
+  readonly owner: string;
+  /** The Idempotency-Key and the request's fingerprint. */
+  readonly key?: string;
+  readonly fingerprint?: string;
+}
+
+export type { CreateRequest };
+
+export interface VmQuery {
+  /** Only ids above this one. */
+  readonly after?: number;
+  readonly limit: number;
+  /** `null`: those without a group. */
+  readonly group?: GroupName | null;
+  readonly host?: HostName;
+  readonly phase?: VmRecord['phase'];
+  readonly state?: VmStatus['state'];
+  readonly name?: string;
+  readonly owner?: string;
+}
+
+/** An operation, and how far it has come where that is known. */
+export interface OperationStatus {
+  readonly operation: Operation;
+  readonly progress?: Progress;
+}
+
+export interface ImageStatus extends CatalogImage {
+  readonly id: number;
+  /** Hosts it lies on now, as last seen. */
+  readonly hosts: readonly HostName[];
+  /** VMs made from it that exist. */
+  readonly vms: number;
+}
+
+export interface FlavorStatus extends Flavor {
+  readonly id: number;
+}
 
 export interface DomainStatus {
   readonly host: HostName;
@@ -66,12 +153,9 @@ export interface DomainStatus {
   readonly running: boolean;
 }
 
-export interface EngineView {
-  hosts(): readonly HostStatus[];
+export interface EngineView extends Fabric {
   groups(): readonly GroupStatus[];
   group(name: GroupName): GroupStatus | undefined;
-  /** VMs of all groups. */
-  vms(): readonly VmStatus[];
   /** Every domain of the last polls, others' too, for `libvirt_*` metrics. */
   domains(): readonly DomainStatus[];
   /** Ready once the store is open and at least one host has answered; else why not. */
@@ -83,8 +167,108 @@ export interface EngineView {
   pause(group: GroupName): Promise<CommandResult<GroupStatus>>;
   resume(group: GroupName): Promise<CommandResult<GroupStatus>>;
 
-  readonly history: Pick<Store, 'decision' | 'decisions'>;
+  readonly history: Pick<Store, 'decision' | 'decisions' | 'answer' | 'keepAnswer'>;
   readonly log: EventLog;
+}
+
+/**
+ * Hosts, VMs, images and operations: what the REST APIs are made of. Reads are synchronous and never wait for a host; commands
+ * write the intent, answer, and carry it out afterwards.
+ */
+export interface Fabric {
+  hosts(): readonly HostStatus[];
+  host(name: HostName): HostStatus | undefined;
+  /** By the number that clients of the seeds' API use. */
+  hostById(id: number): HostStatus | undefined;
+  /** A cordoned host takes no new VMs; those on it stay. */
+  cordon(host: HostName, reason: string, caller: Caller): Promise<CommandResult<HostStatus>>;
+  uncordon(host: HostName, caller: Caller): Promise<CommandResult<HostStatus>>;
+
+  /** All VMs, by id. For a page of many use {@link vmPage}. */
+  vms(): readonly VmStatus[];
+  vmPage(query: VmQuery): { readonly vms: readonly VmStatus[]; readonly nextAfter?: number };
+  vm(id: number): VmStatus | undefined;
+  /** Ids of the VMs on a host that virtscale is responsible for and that exist there (defined or running), ascending. */
+  vmIdsOn(host: HostName): readonly number[];
+
+  /**
+   * Verifies (name, flavor, image, quota, some host could ever hold it), then queues: first in, first out. The operation goes from
+   * `queued` over `placed` and `running` to its end. A repeated key answers the operation it first brought.
+   */
+  createVms(request: CreateRequest, caller: Caller): Promise<CommandResult<OperationStatus>>;
+  /** Refused for VMs of groups: those follow their policy. `graceMs` is for shutdown: then the plug is pulled; absent: it is not. */
+  power(
+    id: number,
+    verb: PowerVerb,
+    caller: Caller,
+    options?: { readonly graceMs?: number },
+  ): Promise<CommandResult<OperationStatus>>;
+  /**
+   * Stops it (politely for `graceMs`, when given), removes domain and disks. A VM of a group is drained first and, if the group
+   * still wants as many, replaced. An adopted one is only let go: its domain stays as it is.
+   */
+  deleteVm(
+    id: number,
+    caller: Caller,
+    options?: { readonly graceMs?: number },
+  ): Promise<CommandResult<OperationStatus>>;
+  /** Takes a domain that somebody else made under virtscale's care. `domain`: name or uuid. */
+  adopt(host: HostName, domain: string, caller: Caller): Promise<CommandResult<OperationStatus>>;
+  console(id: number, maxBytes: number, signal: AbortSignal): Promise<CommandResult<Uint8Array>>;
+  addresses(id: number, signal: AbortSignal): Promise<CommandResult<readonly GuestAddress[]>>;
+
+  images(): readonly ImageStatus[];
+  image(name: string): ImageStatus | undefined;
+  /** Fetches an image; a `host` source is only noted. An image of that name: `conflict`. */
+  importImage(
+    name: string,
+    source: Exclude<ImageSource, { kind: 'upload' | 'built' }>,
+    options: { readonly format?: 'qcow2' | 'raw'; readonly sha256?: string },
+    caller: Caller,
+  ): Promise<CommandResult<OperationStatus>>;
+  /** Takes in a stream; resolves when the image is ready or refused. The operation (progress) is listed meanwhile. */
+  uploadImage(
+    name: string,
+    bytes: AsyncIterable<Uint8Array>,
+    options: { readonly format?: 'qcow2' | 'raw'; readonly sha256?: string; readonly signal: AbortSignal },
+    caller: Caller,
+  ): Promise<CommandResult<ImageStatus>>;
+  /** `conflict` while VMs or policies use it, or when it stands in the configuration. */
+  deleteImage(name: string, caller: Caller): Promise<CommandResult<undefined>>;
+  flavors(): readonly FlavorStatus[];
+
+  operation(id: string): Promise<OperationStatus | undefined>;
+  operations(query: OperationQuery): Promise<readonly OperationStatus[]>;
+  /** `conflict` when it has ended or is of a kind that cannot be cancelled. */
+  cancel(id: string, caller: Caller): Promise<CommandResult<OperationStatus>>;
+  /** Resolves when it has ended; earlier, with how it stands, when the time is over or `signal` aborts. Undefined: no such operation. */
+  ended(id: string, timeoutMs: number, signal?: AbortSignal): Promise<OperationStatus | undefined>;
+
+  readonly tokens: Tokens;
+}
+
+/** Who may come in. Reads are synchronous: every request asks. */
+export interface Tokens {
+  readonly all: readonly Token[];
+  /** `sha256`: of the token's text. Expired ones are not found. */
+  find(sha256: string): Token | undefined;
+  /** The name is new, else `conflict`. */
+  add(token: {
+    readonly name: string;
+    readonly scope: Scope;
+    readonly sha256: string;
+    readonly expiresAt?: string;
+  }): Promise<CommandResult<Token>>;
+  remove(name: string): Promise<CommandResult<undefined>>;
+}
+
+export interface OperationQuery {
+  readonly limit: number;
+  /** Only those older than this one (its id). */
+  readonly before?: string;
+  readonly vmId?: number;
+  readonly state?: OperationState;
+  readonly kind?: OperationKind;
 }
 
 /** The ordered log as its readers see it. */
@@ -99,6 +283,7 @@ export interface EventLog {
 export interface Telemetry {
   polled(host: HostName, seconds: number, outcome: 'ok' | 'failed'): void;
   decided(group: GroupName, seconds: number, decision: Decision): void;
+  /** `group`: empty for VMs without one. */
   stepped(group: GroupName, step: string, seconds: number, outcome: 'ok' | 'retry' | 'failed'): void;
   turnEnded(seconds: number): void;
 }

@@ -3,16 +3,18 @@
 
 import type { NewEvent } from '../core/events.ts';
 import type { BreakerMemory, DurableMemory } from '../core/memory.ts';
-import type { HostView, VmRecord, VmView } from '../core/model.ts';
+import type { HostView, Image, VmRecord, VmView } from '../core/model.ts';
 import { nextStep, type StepTiming } from '../core/steps.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Fault, isFault } from '../ports/fault.ts';
 import type { Hypervisor } from '../ports/hypervisor.ts';
+import type { ImageStore } from '../ports/image-store.ts';
 import type { Prober } from '../ports/prober.ts';
 import { type Doing, executors, failedLaunch, type Outcome, type StepContext } from './executors.ts';
 import type { Change, Ledger } from './ledger.ts';
 import type { Log } from './log.ts';
-import { eventVm } from './records.ts';
+import { withOperations } from './operations.ts';
+import { aboutVm } from './records.ts';
 import { Slots } from './slots.ts';
 import { joinSnapshot } from './snapshot.ts';
 import type { Telemetry } from './view.ts';
@@ -21,10 +23,12 @@ export interface WorkerOptions {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly prober: Prober;
+  readonly images: Pick<ImageStore, 'read'>;
+  readonly onImagePlaced: (host: string, image: Image) => void;
   readonly telemetry: Telemetry;
   readonly log: Log;
   readonly hosts: ReadonlyMap<string, { readonly hypervisor: Hypervisor; view(): HostView }>;
-  readonly timing: (group: string) => StepTiming;
+  readonly timing: (group: string | undefined) => StepTiming;
   readonly random: () => number;
 }
 
@@ -32,6 +36,8 @@ export interface WorkerOptions {
 const STEPS_PER_HOST = 4;
 /** No single step may take longer; then it is looked at again. Starting under emulation on a busy machine takes seconds. */
 const STEP_DEADLINE_MS = 60_000;
+/** Bringing an image ends itself when nothing moves; this is for one that trickles. */
+const IMAGE_STEP_DEADLINE_MS = 6 * 3_600_000;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 15_000;
 /** Forgotten uuids are remembered this long, against pictures that are older. */
@@ -43,6 +49,8 @@ export class Worker {
   readonly #slots = new Map<string, Slots>();
   readonly #running = new Set<Promise<void>>();
   readonly forgotten = new Map<string, number>();
+  /** Bytes of the image that have gone to the VM's host, by VM id, while they go. */
+  readonly imageBytes = new Map<number, number>();
   readonly #stop = new AbortController();
 
   constructor(options: WorkerOptions) {
@@ -129,7 +137,7 @@ export class Worker {
       if (this.#stop.signal.aborted) return undefined;
       if (!isFault(error)) throw error;
       const final = record.phase === 'launching' && isFault(error, 'refused', 'conflict');
-      telemetry.stepped(record.group, step.kind, seconds(), final ? 'failed' : 'retry');
+      telemetry.stepped(record.group ?? '', step.kind, seconds(), final ? 'failed' : 'retry');
       if (!final) return this.#tryAgain(record, step, error);
       await this.#keep(record, failedLaunch(record, sentence(step.kind, error), clock.nowMs()));
       return undefined;
@@ -137,27 +145,32 @@ export class Worker {
     if (outcome.kind === 'again') return outcome.afterMs;
     // Not within the try: when the store refuses, the step has succeeded all the same. A full disk is no failed launch.
     await this.#keep(record, outcome);
-    telemetry.stepped(record.group, step.kind, seconds(), 'ok');
+    telemetry.stepped(record.group ?? '', step.kind, seconds(), 'ok');
     return undefined;
   }
 
   #execute(record: VmRecord, step: Doing, hypervisor: Hypervisor): Promise<Outcome> {
-    const { clock, prober, timing } = this.#options;
+    const { clock, images, onImagePlaced, prober, timing } = this.#options;
     const run = executors[step.kind] as (r: VmRecord, s: Doing, c: StepContext) => Promise<Outcome>;
     const work = () =>
       clock.deadline(
-        STEP_DEADLINE_MS,
+        step.kind === 'place-image' ? IMAGE_STEP_DEADLINE_MS : STEP_DEADLINE_MS,
         (signal) =>
           run(record, step, {
             hypervisor,
             prober,
             clock,
+            images,
+            onImageBytes: (bytes) => this.imageBytes.set(record.id, bytes),
+            onImagePlaced: (image) => onImagePlaced(record.host, image),
             shutdownDeadlineMs: timing(record.group).shutdownDeadlineMs,
             signal,
           }),
         this.#stop.signal,
       );
     if (step.kind === 'probe') return work();
+    // Those that wait for the same image must not keep others from their steps.
+    if (step.kind === 'place-image') return work().finally(() => this.imageBytes.delete(record.id));
     const slots = this.#slots.get(record.host) ?? new Slots(STEPS_PER_HOST);
     this.#slots.set(record.host, slots);
     return slots.run(work);
@@ -183,25 +196,34 @@ export class Worker {
   #keep(begun: VmRecord, outcome: Exclude<Outcome, { kind: 'again' }>): Promise<unknown> {
     const { ledger, clock } = this.#options;
     return ledger.change((state) => {
-      const current = state.vms.get(begun.id);
-      if (current === undefined) return undefined;
-      const nowMs = clock.nowMs();
-      // A turn may have moved it to another phase while the step ran: then only "a later look is needed" remains true.
-      if (current.phase !== begun.phase) return { putVms: [{ ...current, changedAtMs: nowMs }] };
-      if (outcome.kind === 'gone') {
-        this.forgotten.set(current.uuid, nowMs);
-        const reason = current.reason ?? 'removed';
-        return {
-          deleteVms: [current.id],
-          events: [{ type: 'vm.removed', group: current.group, vm: eventVm(current), reason }],
-        };
-      }
-      if (outcome.kind === 'progress') {
-        const { kind: _kind, ...facts } = outcome;
-        return { putVms: [{ ...current, ...facts, changedAtMs: nowMs, tries: 0 }] };
-      }
-      return { putVms: [outcome.record], ...breakerChange(current, outcome, ledger, clock) };
+      const change = this.#changeOf(begun, outcome, state.vms.get(begun.id));
+      return change && withOperations(state, change, { at: clock.wall(), nowMs: clock.nowMs() });
     });
+  }
+
+  #changeOf(
+    begun: VmRecord,
+    outcome: Exclude<Outcome, { kind: 'again' }>,
+    current: VmRecord | undefined,
+  ): Change | undefined {
+    const { ledger, clock } = this.#options;
+    if (current === undefined) return undefined;
+    const nowMs = clock.nowMs();
+    // A turn may have moved it to another phase while the step ran: then only "a later look is needed" remains true.
+    if (current.phase !== begun.phase) return { putVms: [{ ...current, changedAtMs: nowMs }] };
+    if (outcome.kind === 'gone') {
+      this.forgotten.set(current.uuid, nowMs);
+      const reason = current.reason ?? 'removed';
+      return {
+        deleteVms: [current.id],
+        events: [{ type: 'vm.removed', ...aboutVm(current), reason }],
+      };
+    }
+    if (outcome.kind === 'progress') {
+      const { kind: _kind, ...facts } = outcome;
+      return { putVms: [{ ...current, ...facts, changedAtMs: nowMs, tries: 0 }] };
+    }
+    return { putVms: [outcome.record], ...breakerChange(current, outcome, ledger, clock) };
   }
 }
 
@@ -214,7 +236,7 @@ function breakerChange(
   clock: Clock,
 ): Pick<Change, 'events' | 'memory'> {
   const events: NewEvent[] = [...outcome.events];
-  if (outcome.breaker === undefined) return { events };
+  if (outcome.breaker === undefined || record.group === undefined) return { events };
   const memory = ledger.group(record.group);
   const before = memory.durable.breaker;
   const after: BreakerMemory = outcome.breaker(before);

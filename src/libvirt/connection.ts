@@ -16,12 +16,14 @@ import type { ArgsOf, ProcedureName, RetOf, StreamProcedureName } from './proced
 import { type CallOptions, Session, type SessionOptions } from './session.ts';
 import { download, type TransferOptions, upload } from './stream.ts';
 import type { ConnectTransportOptions, Transport } from './transport.ts';
+import { connectSsh } from './transport-ssh.ts';
 import { connectTcp } from './transport-tcp.ts';
+import { connectTls } from './transport-tls.ts';
 import { connectUnix } from './transport-unix.ts';
 import { parseUri, type Target } from './uri.ts';
 
 export interface ConnectOptions {
-  /** Such as `qemu:///session`, `qemu+unix:///session?socket=PATH`, `qemu+tcp://HOST/session`. */
+  /** Such as `qemu:///system`, `qemu+ssh://USER@HOST/system`, `qemu+tls://HOST/system`; see {@link parseUri}. */
   readonly uri: string;
   /** From connecting the socket to the opened hypervisor. Default 10 000. */
   readonly connectTimeoutMs?: number | undefined;
@@ -39,10 +41,18 @@ const AuthType = { none: 0, sasl: 1, polkit: 2 } as const;
 const FEATURE_KEEPALIVE = 10;
 const OPEN_READ_ONLY = 1;
 
-const connectTarget = (target: Target, options: ConnectTransportOptions): Promise<Transport> =>
-  target.transport === 'unix'
-    ? connectUnix(target.socketPaths, options)
-    : connectTcp(target.host, target.port, options);
+const connectTarget = (target: Target, options: ConnectTransportOptions): Promise<Transport> => {
+  switch (target.transport) {
+    case 'unix':
+      return connectUnix(target.socketPaths, options);
+    case 'tcp':
+      return connectTcp(target.host, target.port, options);
+    case 'tls':
+      return connectTls(target, options);
+    case 'ssh':
+      return connectSsh(target, options);
+  }
+};
 
 /** AUTH_LIST comes first even where no authentication is needed: on a polkit socket it lets root in. */
 const authenticate = async (session: Session, options: () => CallOptions): Promise<void> => {
@@ -77,10 +87,11 @@ const startKeepalive = async (session: Session, options: ConnectOptions, call: (
 };
 
 /** What happened while opening, told as a failure of the connection; a call that waited for it was never sent. */
-const openFault = (uri: string, error: unknown): unknown =>
-  error instanceof ConnectionError
-    ? new ConnectionError(error.kind, `cannot open ${uri}: ${error.message}`, { cause: error })
-    : error;
+const openFault = (uri: string, error: unknown, transport?: Transport): unknown => {
+  if (!(error instanceof ConnectionError)) return error;
+  const { kind, message } = transport?.explain?.(error) ?? error;
+  return new ConnectionError(kind, `cannot open ${uri}: ${message}`, { cause: error });
+};
 
 /** One open connection. At most four calls are with the daemon at a time; the others wait here. */
 export class Connection {
@@ -108,7 +119,8 @@ export class Connection {
       timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())),
       signal,
     });
-    const session = new Session(await connectTarget(target, remaining()), options.limits);
+    const transport = await connectTarget(target, remaining());
+    const session = new Session(transport, options.limits);
     try {
       await authenticate(session, remaining);
       await startKeepalive(session, options, remaining);
@@ -116,7 +128,7 @@ export class Connection {
       await session.call('CONNECT_OPEN', { name: target.openName, flags }, remaining());
     } catch (error) {
       session.end(new ConnectionError('closed', 'opening failed', { cause: error }));
-      throw openFault(uri, error);
+      throw openFault(uri, error, transport);
     }
     return new Connection(session);
   }

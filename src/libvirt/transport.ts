@@ -16,6 +16,11 @@ export interface Transport {
   /** Ends the pipe at once; no handler is called afterwards. Safe to call again. */
   destroy(): void;
   start(handlers: TransportHandlers): void;
+  /**
+   * Why a connection could not be opened over this pipe, when the pipe knows better than `error`; without it, it never
+   * does.
+   */
+  explain?(error: ConnectionError): ConnectionError;
 }
 
 export interface TransportHandlers {
@@ -31,7 +36,7 @@ export interface ConnectTransportOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A transport over an open socket (or, later, a TLS socket or a child's stdio). */
+/** A transport over an open socket of any kind. */
 export const duplexTransport = (stream: Duplex): Transport => {
   let handlers: TransportHandlers | undefined;
   let failure: Error | undefined;
@@ -98,37 +103,54 @@ export const connectFault = (where: string, error: unknown): ConnectionError => 
 };
 
 /**
+ * Runs `begin` until it calls one of its two arguments, no longer than the options allow. What it has opened is its own
+ * to clear away: the function it returns is called when connecting failed, for whatever reason.
+ * @throws ConnectionError timed-out; the signal's reason; what `fail` was called with.
+ */
+export const withinLimits = <T>(
+  where: string,
+  { timeoutMs, signal }: ConnectTransportOptions,
+  begin: (done: (value: T) => void, fail: (error: unknown) => void) => () => void,
+): Promise<T> => {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const timer = setTimeout(
+    () => reject(new ConnectionError('timed-out', `cannot connect to ${where}: no answer within ${timeoutMs} ms`)),
+    timeoutMs,
+  );
+  const onAbort = (): void => reject(signal?.reason);
+  if (signal?.aborted) onAbort();
+  else signal?.addEventListener('abort', onAbort, { once: true });
+  let clearAway: (() => void) | undefined;
+  try {
+    clearAway = begin(resolve, reject);
+  } catch (error) {
+    reject(error);
+  }
+  return promise
+    .catch((error: unknown) => {
+      clearAway?.();
+      throw error;
+    })
+    .finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    });
+};
+
+/**
  * Waits until `stream` is connected, no longer than the options allow, and makes it a transport.
  * @throws ConnectionError of kind refused, unreachable or timed-out; or the signal's reason.
  */
-export const connectTransport = (
-  stream: Duplex,
-  where: string,
-  { timeoutMs, signal }: ConnectTransportOptions,
-): Promise<Transport> =>
-  new Promise((resolve, reject) => {
-    const settle = (failure?: unknown): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      stream.off('connect', onConnect);
+export const connectTransport = (stream: Duplex, where: string, options: ConnectTransportOptions): Promise<Transport> =>
+  withinLimits(where, options, (done, fail) => {
+    const onError = (error: Error): void => fail(connectFault(where, error));
+    stream.once('connect', () => {
       stream.off('error', onError);
-      if (failure === undefined) {
-        resolve(duplexTransport(stream));
-        return;
-      }
+      done(duplexTransport(stream));
+    });
+    stream.on('error', onError);
+    return () => {
       stream.on('error', () => undefined);
       stream.destroy();
-      reject(failure);
     };
-    const onConnect = (): void => settle();
-    const onError = (error: Error): void => settle(connectFault(where, error));
-    const onAbort = (): void => settle(signal?.reason);
-    const timer = setTimeout(
-      () => settle(new ConnectionError('timed-out', `cannot connect to ${where}: no answer within ${timeoutMs} ms`)),
-      timeoutMs,
-    );
-    stream.on('connect', onConnect);
-    stream.on('error', onError);
-    if (signal?.aborted) onAbort();
-    else signal?.addEventListener('abort', onAbort, { once: true });
   });

@@ -1,15 +1,28 @@
 // Port: one host's hypervisor. The contract on each method is what test/contracts/hypervisor.ts checks on every adapter.
 // All calls: throw only `Fault`; honour `signal` (reject with `aborted`, soon, even if the host hangs); never block another host.
 
-import type { Endpoint, Flavor, HostObservation, Image, ReadyCheck, VmMetadata } from '../core/model.ts';
+import type {
+  CloudInit,
+  Endpoint,
+  Flavor,
+  HostObservation,
+  Image,
+  ImageContent,
+  ReadyCheck,
+  VmMetadata,
+} from '../core/model.ts';
 
 /** Everything needed to make a VM of ours. `name` and `uuid` were chosen and stored before the first call. */
 export interface VmSpec {
   readonly name: string;
   readonly uuid: string;
-  readonly image: Image;
+  /** Absent: an empty disk of the flavor's size. */
+  readonly image?: Image;
   readonly flavor: Flavor;
-  readonly ready: ReadyCheck;
+  /** Its port is the one that is forwarded where ports are; absent: 80. */
+  readonly ready?: ReadyCheck;
+  /** Given to the guest as a NoCloud seed image, made and removed with the disk. */
+  readonly cloudInit?: CloudInit;
   /** Written into the domain's XML; the adapter adds the endpoint when it assigns one. */
   readonly metadata: VmMetadata;
 }
@@ -22,7 +35,28 @@ export interface HostInfo {
   readonly accel: 'kvm' | 'qemu';
   /** Why that accelerator, in words for people. */
   readonly accelReason: string;
+  /** As libvirt names it, e.g. "x86_64", and the CPU model of the host's capabilities, e.g. "Skylake-Server-IBRS"; absent: not told. */
+  readonly arch?: string;
+  readonly cpuModel?: string;
 }
+
+/** An address of a guest and who knows it. */
+export interface GuestAddress {
+  readonly address: string;
+  /** `forward`: a port of the host leads to it. */
+  readonly source: 'agent' | 'lease' | 'arp' | 'forward';
+  readonly interface?: string;
+  readonly mac?: string;
+}
+
+/** An image brought to a host by virtscale. */
+export interface PlacedImage {
+  readonly sha256: string;
+  readonly fileBytes: number;
+}
+
+/** Opens an image's bytes from the beginning, as often as asked. */
+export type ImageReader = (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 
 export interface Hypervisor {
   /** The host's name in the configuration. */
@@ -44,7 +78,27 @@ export interface Hypervisor {
   changes(signal: AbortSignal): AsyncIterable<void>;
 
   /**
-   * Makes the VM's disk: an overlay of the image. A disk of that name left by an interrupted try is replaced, never trusted;
+   * Sees to it that an image of `content` lies on the host: where it does already, nothing is read. Bytes go through libvirt's own
+   * stream under a temporary name, are checked for length and checksum, and only then become the image: what a crash leaves half
+   * done is never taken for one, and is replaced. Several calls for the same image at once bring it once. `refused`: the bytes are not
+   * those of `content` (length, checksum), or no space. `onBytes` tells how many have gone so far.
+   */
+  placeImage(
+    image: Image & { readonly content: ImageContent },
+    read: ImageReader,
+    onBytes: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void>;
+
+  /** Images that `placeImage` brought, finished ones only. */
+  listImages(signal: AbortSignal): Promise<readonly PlacedImage[]>;
+
+  /** Deletes an image that `placeImage` brought. `conflict` when a disk in the pool or a domain refers to it. An absent one is no error. */
+  removeImage(sha256: string, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Makes the VM's disk (and its seed image for cloud-init): an overlay of the image, which for one with `content` must have been
+   * placed, or an empty disk. A flavor's disk smaller than the image is `refused`. A disk of that name left by an interrupted try is replaced, never trusted;
    * one that a domain refers to is never touched (`conflict`). `refused` when the image is absent or not what it should be, or the pool is full.
    */
   createDisk(spec: VmSpec, signal: AbortSignal): Promise<void>;
@@ -54,6 +108,29 @@ export interface Hypervisor {
 
   /** Starts a defined domain. One that runs already is no error. */
   start(uuid: string, signal: AbortSignal): Promise<void>;
+
+  /** Stops and continues the vCPUs. One that is so already is no error; one that does not run is `conflict`. */
+  pause(uuid: string, signal: AbortSignal): Promise<void>;
+  resume(uuid: string, signal: AbortSignal): Promise<void>;
+
+  /** Asks the guest to reboot (agent, else ACPI). Returns at once. `conflict` when it does not run. */
+  reboot(uuid: string, signal: AbortSignal): Promise<void>;
+
+  /** The reset button. `conflict` when it does not run. */
+  reset(uuid: string, signal: AbortSignal): Promise<void>;
+
+  /** Everything anybody knows about the guest's addresses: agent, leases, ARP, forwards. Empty when nobody knows any (yet). */
+  addresses(uuid: string, signal: AbortSignal): Promise<readonly GuestAddress[]>;
+
+  /** The last `maxBytes` of what the guest wrote to its serial console since it was started; empty when there is nothing. `refused` for domains that virtscale did not make. */
+  console(uuid: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array>;
+
+  /**
+   * Writes our metadata into a domain that somebody else made, so that it is ours from now on (its definition, and what runs).
+   * `conflict` when another virtscale VM is written there already. `release` takes it out again; absent metadata is no error.
+   */
+  adopt(uuid: string, metadata: VmMetadata, signal: AbortSignal): Promise<void>;
+  release(uuid: string, signal: AbortSignal): Promise<void>;
 
   /** Where the guest can be reached on `port`; undefined while nobody knows yet. Asks the metadata, then DHCP leases, then the guest agent. */
   endpoint(uuid: string, port: number, signal: AbortSignal): Promise<Endpoint | undefined>;
@@ -67,7 +144,7 @@ export interface Hypervisor {
   /** Forgets the domain's definition with everything libvirt keeps beside it. Refuses (`conflict`) one that runs or is not ours. An absent one is no error. */
   undefine(uuid: string, signal: AbortSignal): Promise<void>;
 
-  /** Deletes the disk that `createDisk` made for this VM name. `conflict` when a domain still refers to it. An absent one is no error. */
+  /** Deletes what `createDisk` made for this VM name, and its console log. `conflict` when a domain still refers to it. An absent one is no error. */
   deleteDisk(vmName: string, signal: AbortSignal): Promise<void>;
 
   /** Names of disks in the pool that have the form virtscale gives them (`vmName` each), for finding leftovers. */

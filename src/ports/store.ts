@@ -1,10 +1,12 @@
 // Port: what must survive the daemon. The contract on each method is what test/contracts/store.ts checks on every adapter.
 // The hypervisor is the truth about VMs; this holds what libvirt cannot.
 
+import type { CatalogImage, Token } from '../core/catalog.ts';
 import type { LoggedDecision } from '../core/decision.ts';
 import type { EventType, LoggedEvent, NewEvent } from '../core/events.ts';
 import type { DurableMemory } from '../core/memory.ts';
-import type { GroupName, VmRecord } from '../core/model.ts';
+import type { GroupName, HostName, VmRecord } from '../core/model.ts';
+import type { Operation } from '../core/operation.ts';
 
 export interface StoredState {
   readonly vms: readonly VmRecord[];
@@ -13,6 +15,35 @@ export interface StoredState {
   readonly lastSeq: number;
   /** The next free VM id; ids are never reused, also not after the record is gone. */
   readonly nextVmId: number;
+  /** Those that have not ended, oldest first. */
+  readonly operations: readonly Operation[];
+  readonly images: readonly CatalogImage[];
+  readonly tokens: readonly Token[];
+  readonly numbers: readonly Numbered[];
+  /** Hosts that take no new VMs, with the reason. */
+  readonly cordons: Readonly<Record<HostName, string>>;
+  readonly lastHost?: HostName;
+}
+
+/** The numeric id of something that clients of the seeds' API call by number: positive, per kind, never reused. */
+export interface Numbered {
+  readonly kind: 'host' | 'image' | 'flavor';
+  /** What it is known by for good, such as a host's address: the number stays with it when lines move or it comes back. */
+  readonly key: string;
+  readonly id: number;
+}
+
+/** An answer kept for a repeated Idempotency-Key. */
+export interface KeptAnswer {
+  readonly key: string;
+  /** Of the request: caller, method, path and body. */
+  readonly fingerprint: string;
+  readonly status: number;
+  /** Headers worth repeating (content-type, location, etag). */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** Wall time, RFC 3339. */
+  readonly at: string;
 }
 
 /** Changes that become true together or not at all. */
@@ -25,6 +56,17 @@ export interface StoreChanges {
   readonly events?: readonly { readonly at: string; readonly event: NewEvent }[];
   /** Raises the next free VM id. */
   readonly nextVmId?: number;
+  readonly putOperations?: readonly Operation[];
+  readonly putImages?: readonly CatalogImage[];
+  /** By name. */
+  readonly deleteImages?: readonly string[];
+  readonly putTokens?: readonly Token[];
+  /** By name. */
+  readonly deleteTokens?: readonly string[];
+  readonly putNumbers?: readonly Numbered[];
+  /** Null ends a cordon. */
+  readonly putCordons?: Readonly<Record<HostName, string | null>>;
+  readonly lastHost?: HostName;
 }
 
 export interface EventQuery {
@@ -55,5 +97,19 @@ export interface Store {
     readonly before?: string;
   }): Promise<readonly LoggedDecision[]>;
   decision(id: string): Promise<LoggedDecision | undefined>;
+  /** Newest first, ended ones too (the newest 10 000 of those are kept). `before`: only those older than this operation. */
+  operations(query: {
+    readonly limit: number;
+    readonly before?: string;
+    readonly vmId?: number;
+    readonly state?: Operation['state'];
+    readonly kind?: Operation['kind'];
+  }): Promise<readonly Operation[]>;
+  operation(id: string): Promise<Operation | undefined>;
+  /** The operation that came with this Idempotency-Key of this owner, while it is kept. */
+  operationByKey(owner: string, key: string): Promise<Operation | undefined>;
+  answer(key: string): Promise<KeptAnswer | undefined>;
+  /** Durable when it resolves. Answers older than a day, and beyond the newest 10 000, are dropped. */
+  keepAnswer(answer: KeptAnswer): Promise<void>;
   close(): Promise<void>;
 }

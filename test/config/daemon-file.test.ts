@@ -59,7 +59,7 @@ describe('the configuration', () => {
       ['local', 'embedded'],
       ['rack1', 'libvirt'],
     ]);
-    expect(rich.images.map(({ kind }) => kind)).toEqual(['built', 'file', 'file']);
+    expect(rich.images.map(({ kind }) => kind)).toEqual(['built', 'source', 'file', 'file']);
     expect(rich.stateDir).toBe('/var/lib/virtscale');
   });
 
@@ -130,6 +130,86 @@ events: { keep: 5000 }
   });
 });
 
+describe('an image from elsewhere', () => {
+  const SHA256 = '0123456789abcdef'.repeat(4);
+  const hosts = 'hosts: [{ name: a, uri: "qemu:///session" }]\n';
+  const source = (text: string) => accepted(`${hosts}images: [{ name: x, ${text} }]`).images;
+
+  it.each([
+    ['images/debian.img', { kind: 'path', path: '/srv/cwd/conf/images/debian.img' }],
+    ['../debian.img', { kind: 'path', path: '/srv/cwd/debian.img' }],
+    ['/img/a:b.raw', { kind: 'path', path: '/img/a:b.raw' }],
+    ['https://example.org/debian.qcow2#x', { kind: 'url', url: 'https://example.org/debian.qcow2' }],
+    ['http://10.0.0.1:8080/d?v=12', { kind: 'url', url: 'http://10.0.0.1:8080/d?v=12' }],
+    ['ann@10.0.0.5:/img/d.img', { kind: 'ssh', user: 'ann', host: '10.0.0.5', path: '/img/d.img' }],
+    ['Rack1:/img/d.img', { kind: 'ssh', host: 'rack1', path: '/img/d.img' }],
+    ['[::1]:/img/d.img', { kind: 'ssh', host: '::1', path: '/img/d.img' }],
+  ])('may be %s', (text, expected) => {
+    expect(source(`source: "${text}"`)).toEqual([{ kind: 'source', name: 'x', source: expected }]);
+  });
+
+  it('may have its checksum and format said', () => {
+    expect(source(`source: /d, sha256: ${SHA256.toUpperCase()}, format: raw`)).toEqual([
+      { kind: 'source', name: 'x', source: { kind: 'path', path: '/d' }, sha256: SHA256, format: 'raw' },
+    ]);
+  });
+
+  it('is told beside what lies on the hosts, in its order, and takes the place of the built one by name', () => {
+    const images = 'images: [{ name: backend, source: /b }, { name: y, path: /y }, { name: z, source: /z }]';
+    expect(accepted(images).images.map((image) => image.kind)).toEqual(['source', 'file', 'source']);
+  });
+});
+
+describe('several embedded hosts', () => {
+  const prefixes = (hosts: string): readonly string[] =>
+    accepted(`hosts: [${hosts}]`).hosts.map((host) => (host.kind === 'embedded' ? host.forwardPrefix : host.kind));
+  const embedded = (name: string, forward?: string): string =>
+    `{ name: ${name}, embedded: true${forward === undefined ? '' : `, network: { forward: ${forward} }`} }`;
+
+  it('forward from addresses of their own, in their order', () => {
+    expect(prefixes(['a', 'b', 'c'].map((name) => embedded(name)).join(', '))).toEqual([
+      '127.0.1',
+      '127.0.2',
+      '127.0.3',
+    ]);
+  });
+
+  it('leave those alone that somebody has chosen, before or after them', () => {
+    const far = '{ name: d, uri: "qemu+tcp://d/system", network: { forward: 127.0.3 } }';
+    const hosts = [embedded('a'), embedded('b', '127.0.1'), far, embedded('c')].join(', ');
+    expect(prefixes(hosts)).toEqual(['127.0.2', '127.0.1', 'libvirt', '127.0.4']);
+  });
+
+  it('are never two on one prefix, however many they are', () => {
+    const all = prefixes(Array.from({ length: 600 }, (_, n) => embedded(`h${n}`)).join(', '));
+    expect(new Set(all).size).toBe(600);
+    expect(all.slice(253, 257)).toEqual(['127.0.254', '127.0.255', '127.1.0', '127.1.1']);
+  });
+
+  it('of another machine may have the same prefix: those are its own addresses', () => {
+    const far = '{ name: d, uri: "qemu+tcp://d/system", network: { forward: 127.0.3 } }';
+    expect(prefixes(`${embedded('a', '127.0.3')}, ${far}`)).toEqual(['127.0.3', 'libvirt']);
+  });
+});
+
+describe('the uri of a host', () => {
+  it.each([
+    'qemu:///system',
+    'qemu:///session',
+    'qemu+unix:///session?socket=/run/x',
+    'qemu+ssh://host/system',
+    'qemu+ssh://root@10.0.0.2:2222/system?no_tty=1&keyfile=/k&known_hosts=/h&proxy=netcat&netcat=nc',
+    'QEMU+SSH://me@[fe80::1]:22/session',
+    'qemu+tcp://host:16509/system',
+    'qemu+tls://host:16514/system?pkipath=/p&no_verify=1',
+    'qemu://host/system',
+    'test:///default',
+    'test+tcp://127.0.0.5/default',
+  ])('may be %s', (uri) => {
+    expect(accepted(`hosts: [{ name: a, uri: "${uri}" }]`).hosts).toMatchObject([{ kind: 'libvirt', uri }]);
+  });
+});
+
 describe('precedence', () => {
   const text = 'listen: 127.0.0.1:1\nstateDir: from-file\npolicies: from-file\n';
 
@@ -156,20 +236,67 @@ describe('precedence', () => {
   });
 });
 
-describe('an address that others can reach', () => {
-  it.each<[string, Partial<DaemonSources>, string]>([
-    ['listen: 0.0.0.0:7070', {}, 'conf/virtscale.yaml:1:9: listen: 0.0.0.0 can be reached from other machines'],
-    ['', { env: { VIRTSCALE_LISTEN: '[::]:1' } }, 'VIRTSCALE_LISTEN: :: can be reached'],
-    ['', { flags: { listen: '10.0.0.1:1' } }, '--listen: 10.0.0.1 can be reached'],
-  ])('is refused: %j %j', (text, over, expected) => {
-    expect(problems(text, over)).toEqual([expect.stringContaining(expected)]);
-    expect(problems(text, over)[0]).toContain('allowRemote: true');
-    expect(problems(`${text}\nallowRemote: true`, over)).toEqual([]);
+describe('who may come in without a token', () => {
+  it.each<[string, Partial<DaemonSources>]>([
+    ['listen: 0.0.0.0:7070', {}],
+    ['', { env: { VIRTSCALE_LISTEN: '[::]:1' } }],
+    ['', { flags: { listen: '10.0.0.1:1' } }],
+  ])('is nobody from elsewhere, so any address may be listened on: %j %j', (text, over) => {
+    expect(problems(text, over)).toEqual([]);
+    expect(accepted(text, over)).not.toHaveProperty('withoutToken');
+  });
+
+  it('is as the file says', () => {
+    expect(accepted('withoutToken: anyone').withoutToken).toBe('anyone');
+    expect(problems('withoutToken: nobdy')[0]).toMatch(/1:15: withoutToken: must be loopback, anyone or nobody/);
+  });
+
+  it('says what has become of allowRemote', () => {
+    expect(problems('allowRemote: true')[0]).toContain('withoutToken');
   });
 });
 
 describe('a bad file is refused with line and reason', () => {
+  const image = (text: string): string => `images:\n  - name: x\n${text.replaceAll(/^/gm, '    ')}`;
+
   it.each<[string, string, string]>([
+    [
+      'an image from nowhere',
+      image('format: raw'),
+      '2:5: images[0]: needs either path (it lies on every host already)',
+    ],
+    ['an image from two places', image('path: /x\nsource: /y'), '2:5: images[0]: needs either path'],
+    ['a folder', image('source: /images/'), '3:13: images[0].source: "/images/" is a folder'],
+    ['a home folder', image('source: ~/x.img'), '3:13: images[0].source: "~/x.img" begins with ~'],
+    ['a file URL', image('source: file:///x.img'), '3:13: images[0].source: "file:///x.img" is a file; write its path'],
+    ['another scheme', image('source: ftp://h/x.img'), '3:13: images[0].source: "ftp://h/x.img" begins with ftp://'],
+    [
+      'a password in a URL',
+      image('source: http://a:b@h/x.img'),
+      '3:13: images[0].source: "http://a:b@h/x.img" has a user',
+    ],
+    [
+      'an ssh option',
+      image('source: "-oProxyCommand=x:/y"'),
+      '3:13: images[0].source: "-oProxyCommand=x" begins with a dash',
+    ],
+    ['a user as option', image('source: -l@h:/y'), '3:13: images[0].source: the user "-l" begins with a dash'],
+    ['a relative path elsewhere', image('source: h:x.img'), '3:13: images[0].source: "x.img" must be a full path'],
+    ['a packed image', image('source: https://h/x.img.xz'), '3:13: images[0].source: "x.img.xz" is packed'],
+    ['an installation medium', image('source: /x.iso'), '3:13: images[0].source: "x.iso" is an installation medium'],
+    ['a foreign image', image('source: /x.vmdk'), '3:13: images[0].source: "x.vmdk" is of another hypervisor'],
+    ['a short checksum', image('source: /x\nsha256: abc'), '4:13: images[0].sha256: must be 64 hex digits'],
+    [
+      'a checksum of a path',
+      image(`path: /x\nsha256: ${'a'.repeat(64)}`),
+      '4:13: images[0].sha256: goes with source only',
+    ],
+    [
+      'a kernel of a source',
+      image('source: /x\nkernel: /k\ninitrd: /i'),
+      '4:13: images[0].kernel: goes with path only',
+    ],
+    ['arguments of a source', image('source: /x\nargs: quiet'), '4:11: images[0].args: goes with path only'],
     ['an unknown key', 'hots: []', '1:1: hots: unknown key (did you mean "hosts"?)'],
     ['no hosts', 'hosts: []', '1:1: hosts: must list at least one host'],
     ['a host by neither way', 'hosts: [{ name: a }]', 'hosts[0]: needs either uri or embedded: true; it has neither'],
@@ -179,8 +306,12 @@ describe('a bad file is refused with line and reason', () => {
       'hosts: [{ name: a, uri: "xen:///" }]',
       'hosts[0].uri: only QEMU hosts are supported, not xen',
     ],
-    ['ssh', 'hosts: [{ name: a, uri: "qemu+ssh://b/system" }]', 'transport ssh is not supported yet'],
-    ['tls', 'hosts: [{ name: a, uri: "qemu://b/system" }]', 'transport tls is not supported yet'],
+    ['libssh', 'hosts: [{ name: a, uri: "qemu+libssh://b/system" }]', 'libssh is not supported; write qemu+ssh://'],
+    ['ext', 'hosts: [{ name: a, uri: "qemu+ext:///system" }]', 'ext is not supported; write qemu+ssh://'],
+    ['a host that is an option', 'hosts: [{ name: a, uri: "qemu+ssh://-oX/system" }]', "does not begin with '-'"],
+    ['a user that is an option', 'hosts: [{ name: a, uri: "qemu+ssh://-oX@b/system" }]', "does not begin with '-'"],
+    ['a password', 'hosts: [{ name: a, uri: "qemu+ssh://me:x@b/system" }]', 'a password in a URI is never used'],
+    ['a host behind a socket', 'hosts: [{ name: a, uri: "qemu+unix://b/system" }]', 'a unix socket has no host'],
     ['no URI', 'hosts: [{ name: a, uri: b }]', 'hosts[0].uri: is not a libvirt URI'],
     ['no instance', 'hosts: [{ name: a, uri: "qemu+tcp://b" }]', 'needs /system or /session'],
     [
@@ -194,9 +325,9 @@ describe('a bad file is refused with line and reason', () => {
       'hosts[1].uri: qemu:///system is in the list already',
     ],
     [
-      'two embedded hosts',
-      'hosts: [{ name: a, embedded: true }, { name: b, embedded: true }]',
-      'there can be only one embedded host',
+      'two hosts of this machine that forward from the same addresses',
+      'hosts: [{ name: a, embedded: true, network: { forward: 127.0.3 } }, { name: b, uri: "qemu:///session", network: { forward: 127.0.3 } }]',
+      'hosts[1].network.forward: host a has 127.0.3 already',
     ],
     [
       'a pool for the embedded host',
@@ -211,6 +342,11 @@ describe('a bad file is refused with line and reason', () => {
     [
       'forwarding to the world',
       'hosts: [{ name: a, embedded: true, network: { forward: 10.0.0 } }]',
+      'network.forward: must be three numbers of 127.0.0.0/8',
+    ],
+    [
+      'a prefix with numbers that are none',
+      'hosts: [{ name: a, embedded: true, network: { forward: 127.0.001 } }]',
       'network.forward: must be three numbers of 127.0.0.0/8',
     ],
     [
@@ -254,8 +390,8 @@ describe('a bad file is refused with line and reason', () => {
   });
 
   it('all of it at once', () => {
-    const text =
-      'listen: 0.0.0.0:1\npoll: 5\nhosts:\n  - { name: A, embedded: true }\n  - { name: b, embedded: true }\n';
+    const host = (name: string) => `  - { name: ${name}, embedded: true, network: { forward: 127.0.1 } }\n`;
+    const text = `listen: nowhere\npoll: 5\nhosts:\n${host('A')}${host('b')}`;
     expect(problems(text).map((problem) => problem.split(':')[1])).toEqual(['1', '2', '4', '5']);
   });
 });

@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { DEFAULT_FLAVORS } from '../../src/config/daemon-config.ts';
 import { problemText } from '../../src/config/file-problem.ts';
 import { MAX_POLICY_BYTES, type PolicyCatalog, parsePolicy } from '../../src/config/policy-file.ts';
+import type { PlacementRules } from '../../src/core/model.ts';
+import { PLACEMENT_NAMES } from '../../src/core/placement/registry.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import { IMAGE, SMALL } from '../core/builders.ts';
 
@@ -84,8 +86,39 @@ describe('a good policy', () => {
       launchDeadlineMs: 120_000,
       drainGraceMs: 0,
       shutdownDeadlineMs: 500,
-      placement: 'least-loaded',
+      placement: { algorithm: 'least-loaded' },
     });
+  });
+
+  it.each<[string, PlacementRules]>([
+    ['spread', { algorithm: 'spread' }],
+    ['./mine.mjs', { algorithm: './mine.mjs' }],
+    ['{}', {}],
+    ['{ apart: true }', { apart: true }],
+    [
+      '{ algorithm: best-fit, labels: { zone: a, rack: 7, ssd: true }, apart: false, host: rack1 }',
+      { algorithm: 'best-fit', labels: { zone: 'a', rack: '7', ssd: 'true' }, apart: false, host: 'rack1' },
+    ],
+  ])('may say where its VMs go: %s', (text, placement) => {
+    const placements = [...PLACEMENT_NAMES, './mine.mjs'];
+    const catalog = { ...CATALOG, placements, hosts: ['rack1', 'rack2'] };
+    const result = parsePolicy(`${WEB}placement: ${text}\n`, 'web.yaml', catalog);
+    expect(result).toMatchObject({ ok: true, policy: { placement } });
+  });
+
+  it('is warned when its VMs cannot all be apart', () => {
+    const warnings = (placement: string, hosts?: readonly string[]) => {
+      const catalog = { ...CATALOG, ...(hosts && { hosts }) };
+      const result = parsePolicy(`${WEB}placement: ${placement}\n`, 'web.yaml', catalog);
+      return result.ok ? result.warnings.map(problemText) : ['refused'];
+    };
+    expect(warnings('{ apart: true }', ['a', 'b', 'c'])).toEqual([
+      expect.stringContaining('3:6: max: max is 4, but only 3 hosts are there, and the VMs are to be apart'),
+    ]);
+    expect(warnings('{ apart: true, host: a }', ['a', 'b', 'c', 'd'])[0]).toContain('only one host is there');
+    expect(warnings('{ apart: true }', ['a', 'b', 'c', 'd'])).toEqual([]);
+    expect(warnings('{ apart: true }')).toEqual([]);
+    expect(warnings('{ apart: false }', ['a'])).toEqual([]);
   });
 
   it('may leave out what has a default', () => {
@@ -193,7 +226,34 @@ describe('a bad policy is refused with line and reason', () => {
       'group: a\nmin: 1\nmax: 2\ndomains: [{ name: vm1, address: "1.2.3.4/24" }]\nready: { http: { port: 80 } }',
       'domains[0].address: must be an IP address',
     ],
-    ['an unknown placement', `${WEB}placement: random\n`, '8:12 placement: must be least-loaded, not "random"'],
+    [
+      'an unknown placement',
+      `${WEB}placement: random\n`,
+      '8:12 placement: no placement algorithm is named "random"; there are: least-loaded, first-fit, round-robin, fifo',
+    ],
+    [
+      'a slip in a placement',
+      `${WEB}placement: { algorithm: bestfit }\n`,
+      '8:25 placement.algorithm: no placement algorithm is named "bestfit" (did you mean "best-fit"?)',
+    ],
+    [
+      "a module that the configuration hasn't",
+      `${WEB}placement: ./mine.mjs\n`,
+      'no placement algorithm is named "./mine.mjs"',
+    ],
+    ['an unknown key of placement', `${WEB}placement: { spread: true }\n`, '8:14 placement.spread: unknown key'],
+    ['a list for placement', `${WEB}placement: [spread]\n`, '8:1 placement: must be a block of keys, not a list'],
+    ['apart that is a word', `${WEB}placement: { apart: always }\n`, '8:21 placement.apart: must be true or false'],
+    [
+      'a label that is no word',
+      `${WEB}placement: { labels: { zone: [a] } }\n`,
+      'placement.labels.zone: must be a word',
+    ],
+    [
+      'a label of odd letters',
+      `${WEB}placement: { labels: { "a b": c } }\n`,
+      '8:31 placement.labels.a b: a label is a word',
+    ],
     ['YAML that is none', 'group: [web', '1:12 : not valid YAML: '],
     ['a tab', 'group: web\nscale:\n\t- a\n', '3:1 : indentation must be spaces, not tabs'],
     ['a key twice', web('max: 4', 'max: 4\nmax: 5'), '4:1 : this key is here a second time'],

@@ -2,11 +2,12 @@
 // Not here: how an adapter does it (test/adapters), what the engine makes of it (test/engine, test/sim).
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DomainObservation, Image } from '../../src/core/model.ts';
+import type { DomainObservation, Endpoint, Image } from '../../src/core/model.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { Fault, type FaultKind } from '../../src/ports/fault.ts';
 import type { Hypervisor, VmSpec } from '../../src/ports/hypervisor.ts';
 import type { Prober } from '../../src/ports/prober.ts';
+import { describeHypervisorImages, type ImageWithBytes } from './hypervisor-images.ts';
 
 export interface HypervisorFixture {
   readonly hypervisor: Hypervisor;
@@ -16,8 +17,15 @@ export interface HypervisorFixture {
   readonly clock: Clock;
   /** Runs a test while the fixture's time passes. */
   drive(work: () => Promise<void>): Promise<void>;
-  /** Good, absent, and not what its format says. */
-  readonly images: { readonly good: Image; readonly absent: Image; readonly corrupt: Image };
+  /** They lie on the host: good, absent, not what its format says, and good with a disk of 2 GiB. */
+  readonly images: {
+    readonly good: Image;
+    readonly absent: Image;
+    readonly corrupt: Image;
+    readonly large: Image;
+  };
+  /** The bytes of one that guests boot from, to be brought. */
+  readonly bootable: ImageWithBytes;
   readonly memoryMiB: number;
   /** Longest a guest may take until it serves, or is off after it was asked to. */
   readonly patienceMs: number;
@@ -37,6 +45,7 @@ export interface HypervisorFixture {
 
 /** Answers come soon, even if they are faults. */
 const SOON_MS = 3000;
+const READY = { http: { port: 80, path: '/' } };
 const never = new AbortController().signal;
 
 export function describeHypervisorContract(adapter: string, makeFixture: () => Promise<HypervisorFixture>): void {
@@ -54,7 +63,6 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
     const check = (name: string, work: () => Promise<void>): void => {
       test(name, () => fixture.drive(work));
     };
-
     /** A new VM's spec; its name and uuid were never used before. */
     const aSpec = (changes: Partial<VmSpec> = {}): VmSpec => {
       count += 1;
@@ -63,7 +71,7 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         uuid: `00000000-0000-4000-8000-${String(count).padStart(12, '0')}`,
         image: fixture.images.good,
         flavor: { name: 'small', vcpus: 1, memoryMiB: fixture.memoryMiB },
-        ready: { http: { port: 80, path: '/' } },
+        ready: READY,
         metadata: { id: count, group: 'web', owner: 'o', operation: `d-${count}`, image: 'backend', flavor: 'small' },
         ...changes,
       };
@@ -86,10 +94,11 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         await fixture.clock.sleep(50);
       }
     };
+    const serves = (endpoint: Endpoint): Promise<boolean> => fixture.prober.probe(endpoint, READY, 500, never);
     const untilServes = (spec: VmSpec): Promise<void> =>
       until(`${spec.name} serves`, async () => {
-        const endpoint = await hypervisor.endpoint(spec.uuid, spec.ready.http.port, never);
-        return endpoint !== undefined && (await fixture.prober.probe(endpoint, spec.ready, 500, never));
+        const endpoint = await hypervisor.endpoint(spec.uuid, READY.http.port, never);
+        return endpoint !== undefined && (await serves(endpoint));
       });
     const faultOf = async (work: Promise<unknown>): Promise<Fault> => {
       const outcome = await work.then(
@@ -113,6 +122,7 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         expect(info.qemu).toMatch(/^\d+\.\d+\.\d+$/);
         expect(['kvm', 'qemu']).toContain(info.accel);
         expect(info.accelReason).not.toBe('');
+        for (const text of [info.arch, info.cpuModel]) expect(text ?? 'not told').toMatch(/^\S/);
       });
 
       check('observe tells the host, when it looked, and a plausible capacity', async () => {
@@ -130,6 +140,16 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         expect(diskGiB).toBeGreaterThan(0);
         expect(diskFreeGiB).toBeGreaterThan(0);
         expect(diskFreeGiB).toBeLessThanOrEqual(diskGiB);
+      });
+
+      check('how busy the host is, follows from two readings: absent first, then from 0 to 1', async () => {
+        const other = fixture.open();
+        expect((await other.observe(never)).capacity).not.toHaveProperty('cpuRatio');
+        await fixture.clock.sleep(300);
+        const { cpuRatio } = (await other.observe(never)).capacity;
+        expect(cpuRatio).toBeGreaterThanOrEqual(0);
+        expect(cpuRatio).toBeLessThanOrEqual(1);
+        await other.close();
       });
 
       check("a stranger's domain is listed without metadata, and neither destroyed nor undefined", async () => {
@@ -195,6 +215,47 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         }
       });
 
+      check('without an image it is empty and of the flavor’s size; a flavor without one is refused', async () => {
+        const { image: _, ...blank } = aSpec({
+          flavor: { name: 'wide', vcpus: 1, memoryMiB: fixture.memoryMiB, diskGiB: 1 },
+        });
+        await make(blank);
+        expect(await hypervisor.listDisks(never)).toContain(blank.name);
+        await hypervisor.start(blank.uuid, never);
+        expect(await domainOf(blank.uuid)).toMatchObject({ state: 'running' });
+        await unmake(blank);
+        const { image: __, ...sizeless } = aSpec();
+        await expectFault('refused', hypervisor.createDisk(sizeless, never));
+        expect(await hypervisor.listDisks(never)).not.toContain(sizeless.name);
+      });
+
+      check('one smaller than its image is refused, with both sizes; one as large is made', async () => {
+        const flavor = { name: 'narrow', vcpus: 1, memoryMiB: fixture.memoryMiB, diskGiB: 1 };
+        const narrow = aSpec({ image: fixture.images.large, flavor });
+        const fault = await expectFault('refused', hypervisor.createDisk(narrow, never));
+        expect(fault.message).toMatch(/\b1 GiB\b.*\b2 GiB\b/);
+        expect(await hypervisor.listDisks(never)).not.toContain(narrow.name);
+        for (const diskGiB of [2, 3]) {
+          const wide = aSpec({ image: fixture.images.large, flavor: { ...flavor, diskGiB } });
+          await hypervisor.createDisk(wide, never);
+          await hypervisor.deleteDisk(wide.name, never);
+        }
+      });
+
+      check('with cloud-init it has a seed image beside it, which goes with it', async () => {
+        const cloudInit = { hostname: 'web', sshKeys: [], userData: '#cloud-config\n{}\n' };
+        const spec = aSpec({ cloudInit });
+        const before = await hypervisor.listDisks(never);
+        await hypervisor.createDisk(spec, never);
+        await hypervisor.createDisk(spec, never);
+        expect(await hypervisor.listDisks(never)).toEqual([...before, spec.name].sort());
+        await hypervisor.define(spec, never);
+        await hypervisor.start(spec.uuid, never);
+        await untilServes(spec);
+        await unmake(spec);
+        expect(await hypervisor.listDisks(never)).toEqual(before);
+      });
+
       check("one that a domain refers to, ours or a stranger's, is neither replaced nor deleted", async () => {
         const ours = aSpec();
         await make(ours);
@@ -213,6 +274,15 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
       });
     });
 
+    describeHypervisorImages({
+      check,
+      fixture: () => fixture,
+      aSpec,
+      untilServes,
+      expectFault,
+      unmake,
+    });
+
     describe('definitions', () => {
       check('a defined domain is off, has its size and its metadata, whatever is written in them', async () => {
         const plain = aSpec();
@@ -228,6 +298,39 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         expect(seen).not.toHaveProperty('cpuTimeNs');
         expect(seen?.metadata).toEqual({ ...spec.metadata, ...(endpoint && { endpoint }) });
         await unmake(spec);
+      });
+
+      check('a VM of no group, and one that nobody waits for, are defined and seen as such', async () => {
+        const { ready: _, ...spec } = aSpec();
+        const { group: __, ...metadata } = spec.metadata;
+        const { endpoint } = await hypervisor.define({ ...spec, metadata }, never);
+        const other = fixture.open();
+        expect((await domainOf(spec.uuid, other))?.metadata).toEqual({ ...metadata, ...(endpoint && { endpoint }) });
+        await other.close();
+        await unmake(spec);
+      });
+
+      check("somebody else's domain is adopted, belongs to one VM at a time, and is let go again", async () => {
+        const { name, uuid, metadata: plain } = aSpec();
+        const metadata = { ...plain, owner: `a<b>&'"`, adopted: true };
+        await fixture.strangerDefines({ uuid, name });
+        expect(await domainOf(uuid)).not.toHaveProperty('metadata');
+        await hypervisor.adopt(uuid, metadata, never);
+        await hypervisor.adopt(uuid, metadata, never);
+        expect((await domainOf(uuid))?.metadata).toEqual(metadata);
+        const other = fixture.open();
+        expect((await domainOf(uuid, other))?.metadata).toEqual(metadata);
+        await expectFault('conflict', other.adopt(uuid, { ...metadata, id: metadata.id + 1000 }, never));
+        expect((await domainOf(uuid, other))?.metadata).toEqual(metadata);
+        await expectFault('refused', hypervisor.console(uuid, 100, never));
+        await expectFault('conflict', hypervisor.undefine(uuid, never));
+        await other.release(uuid, never);
+        await other.release(uuid, never);
+        expect(await domainOf(uuid, other)).not.toHaveProperty('metadata');
+        await other.close();
+        await fixture.strangerUndefines(uuid);
+        await hypervisor.release(uuid, never);
+        await expectFault('refused', hypervisor.adopt(uuid, metadata, never));
       });
 
       check('defining twice makes one domain, with the same endpoint', async () => {
@@ -280,8 +383,23 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
           await hypervisor.undefine(uuid, never);
           await expectFault('refused', hypervisor.start(uuid, never));
           expect(await hypervisor.endpoint(uuid, 80, never)).toBeUndefined();
+          expect(await hypervisor.addresses(uuid, never)).toEqual([]);
+          await expectFault('refused', hypervisor.console(uuid, 100, never));
         },
       );
+
+      check('what does not run, or is not there, is neither paused, resumed, rebooted nor reset', async () => {
+        const spec = aSpec();
+        await hypervisor.define(spec, never);
+        for (const uuid of [spec.uuid, aSpec().uuid]) {
+          await expectFault('conflict', hypervisor.pause(uuid, never));
+          await expectFault('conflict', hypervisor.resume(uuid, never));
+          await expectFault('conflict', hypervisor.reboot(uuid, never));
+          await expectFault('conflict', hypervisor.reset(uuid, never));
+        }
+        expect(await hypervisor.console(spec.uuid, 100, never)).toHaveLength(0);
+        await unmake(spec);
+      });
     });
 
     describe('a life', () => {
@@ -319,6 +437,57 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         },
       );
 
+      check('paused it stands still, resumed it goes on; each may be asked twice', async () => {
+        const spec = aSpec();
+        await make(spec);
+        await hypervisor.start(spec.uuid, never);
+        expect(await domainOf(spec.uuid)).not.toHaveProperty('paused');
+        await hypervisor.pause(spec.uuid, never);
+        await hypervisor.pause(spec.uuid, never);
+        const stood = await domainOf(spec.uuid);
+        expect(stood).toMatchObject({ state: 'running', paused: true });
+        await fixture.clock.sleep(500);
+        const still = await domainOf(spec.uuid);
+        // Some ticks of QEMU itself; a guest that boots uses all it gets.
+        expect((still?.cpuTimeNs ?? 0) - (stood?.cpuTimeNs ?? 0)).toBeLessThan(1e8);
+        await hypervisor.resume(spec.uuid, never);
+        await hypervisor.resume(spec.uuid, never);
+        expect(await domainOf(spec.uuid)).not.toHaveProperty('paused');
+        await untilServes(spec);
+        await unmake(spec);
+      });
+
+      check(
+        'its addresses and its console are known; rebooted or reset it serves again, and never was off',
+        async () => {
+          const spec = aSpec();
+          await make(spec);
+          await hypervisor.start(spec.uuid, never);
+          await untilServes(spec);
+          const endpoint = await hypervisor.endpoint(spec.uuid, 80, never);
+          const addresses = await hypervisor.addresses(spec.uuid, never);
+          expect(addresses.map(({ address }) => address)).toContain(endpoint?.address);
+          expect(addresses.find(({ address }) => address === endpoint?.address)?.source).toBe(
+            fixture.forwards ? 'forward' : 'lease',
+          );
+          const log = await hypervisor.console(spec.uuid, 100_000, never);
+          expect(log.length).toBeGreaterThan(0);
+          const tail = await hypervisor.console(spec.uuid, 5, never);
+          expect(tail.length).toBe(5);
+          const before = (await domainOf(spec.uuid))?.cpuTimeNs ?? 0;
+          for (const again of ['reset', 'reboot'] as const) {
+            await hypervisor[again](spec.uuid, never);
+            await until(
+              `it no longer serves after ${again}`,
+              async () => endpoint === undefined || !(await serves(endpoint)),
+            );
+            await untilServes(spec);
+          }
+          expect((await domainOf(spec.uuid))?.cpuTimeNs).toBeGreaterThan(before);
+          await unmake(spec);
+        },
+      );
+
       check('with the plug pulled it is off at once, and its counter starts anew with the next start', async () => {
         const spec = aSpec();
         await make(spec);
@@ -341,9 +510,20 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
         const calls = [
           hypervisor.info(aborted),
           hypervisor.observe(aborted),
+          hypervisor.placeImage(fixture.bootable.image, fixture.bootable.read, () => undefined, aborted),
+          hypervisor.listImages(aborted),
+          hypervisor.removeImage(fixture.bootable.image.content.sha256, aborted),
           hypervisor.createDisk(spec, aborted),
           hypervisor.define(spec, aborted),
           hypervisor.start(spec.uuid, aborted),
+          hypervisor.pause(spec.uuid, aborted),
+          hypervisor.resume(spec.uuid, aborted),
+          hypervisor.reboot(spec.uuid, aborted),
+          hypervisor.reset(spec.uuid, aborted),
+          hypervisor.addresses(spec.uuid, aborted),
+          hypervisor.console(spec.uuid, 100, aborted),
+          hypervisor.adopt(spec.uuid, spec.metadata, aborted),
+          hypervisor.release(spec.uuid, aborted),
           hypervisor.endpoint(spec.uuid, 80, aborted),
           hypervisor.shutdown(spec.uuid, aborted),
           hypervisor.destroy(spec.uuid, aborted),
@@ -371,6 +551,10 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
           hypervisor.define(spec, giveUp.signal),
           hypervisor.destroy(spec.uuid, giveUp.signal),
           hypervisor.listDisks(giveUp.signal),
+          hypervisor.placeImage(fixture.bootable.image, fixture.bootable.read, () => undefined, giveUp.signal),
+          hypervisor.pause(spec.uuid, giveUp.signal),
+          hypervisor.addresses(spec.uuid, giveUp.signal),
+          hypervisor.console(spec.uuid, 100, giveUp.signal),
         ].map((call) => expectFault('aborted', call));
         await fixture.clock.sleep(200);
         giveUp.abort();

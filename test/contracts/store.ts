@@ -1,11 +1,13 @@
-// The contract of the Store port, run against every store, and builders for what goes into one.
-// Not here: files, locks and crashes (test/adapters/store).
+// The contract of the Store port, run against every store, and builders for what goes into one. Operations, the catalog and
+// kept answers have a file of their own each, which this one runs. Not here: files, locks and crashes (test/adapters/store).
 
 import { afterEach, describe, expect, test } from 'vitest';
 import type { LoggedDecision } from '../../src/core/decision.ts';
 import type { NewEvent } from '../../src/core/events.ts';
 import type { VmRecord } from '../../src/core/model.ts';
-import type { Store } from '../../src/ports/store.ts';
+import type { Store, StoredState } from '../../src/ports/store.ts';
+import { storeCatalogContract } from './store-catalog.ts';
+import { storeOperationsContract } from './store-operations.ts';
 
 export interface StoreUnderTest {
   readonly store: Store;
@@ -17,7 +19,25 @@ export interface StoreUnderTest {
 export interface StoreOptions {
   readonly keepEvents?: number;
   readonly keepDecisions?: number;
+  readonly keepOperations?: number;
+  readonly keepAnswers?: number;
 }
+
+/** A store of its own for each call; all are disposed of when the test has ended. */
+export type OpenStore = (options?: StoreOptions) => Promise<StoreUnderTest>;
+
+/** What a new store holds. */
+export const EMPTY: StoredState = {
+  vms: [],
+  memory: {},
+  lastSeq: 0,
+  nextVmId: 1,
+  operations: [],
+  images: [],
+  tokens: [],
+  numbers: [],
+  cordons: {},
+};
 
 export const AT = '2026-01-02T03:04:05.678Z';
 
@@ -76,7 +96,7 @@ function paused(group: string): { readonly at: string; readonly event: NewEvent 
 export function storeContract(name: string, make: (options: StoreOptions) => Promise<StoreUnderTest>): void {
   describe(`store contract: ${name}`, () => {
     const made: StoreUnderTest[] = [];
-    const open = async (options: StoreOptions = {}): Promise<StoreUnderTest> => {
+    const open: OpenStore = async (options = {}) => {
       const under = await make(options);
       made.push(under);
       return under;
@@ -87,7 +107,7 @@ export function storeContract(name: string, make: (options: StoreOptions) => Pro
 
     test('a new store is empty, and its first VM is number 1', async () => {
       const { store } = await open();
-      expect(await store.load()).toEqual({ vms: [], memory: {}, lastSeq: 0, nextVmId: 1 });
+      expect(await store.load()).toEqual(EMPTY);
       expect(await store.events({ since: 0, limit: 10 })).toEqual({ events: [], oldestSeq: 0, lastSeq: 0 });
       expect(await store.decisions({ limit: 10 })).toEqual([]);
     });
@@ -115,6 +135,22 @@ export function storeContract(name: string, make: (options: StoreOptions) => Pro
         ['__proto__', odd],
         ['web', web],
       ]);
+    });
+
+    test('a VM without a group, with an image that virtscale brings and with cloud-init, comes back as it went in', async () => {
+      const { store } = await open();
+      const { group: _group, ready: _ready, ...alone } = aVmRecord(1);
+      const blank = { ...alone, id: 2, kind: 'blank', power: 'paused' } as const;
+      const adopted = { ...alone, id: 3, kind: 'adopted', power: 'stopped', step: 'started' } as const;
+      const cloud: VmRecord = {
+        ...alone,
+        step: 'image-there',
+        power: 'running',
+        image: { name: 'debian', format: 'qcow2', content: { sha256: 'ab'.repeat(32), fileBytes: 7, virtualBytes: 9 } },
+        cloudInit: { hostname: 'web-1', sshKeys: ['ssh-ed25519 AAAA me'], userData: '#cloud-config\n{}\n' },
+      };
+      await store.commit({ putVms: [cloud, blank, adopted] });
+      expect((await store.load()).vms).toEqual([cloud, blank, adopted]);
     });
 
     test('a deleted record is gone and its number is never given again', async () => {
@@ -267,5 +303,8 @@ export function storeContract(name: string, make: (options: StoreOptions) => Pro
       expect((await commit)[0]?.seq).toBe(1);
       if (reopen !== undefined) expect((await (await reopen()).load()).lastSeq).toBe(1);
     });
+
+    storeOperationsContract(open);
+    storeCatalogContract(open);
   });
 }

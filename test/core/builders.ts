@@ -6,6 +6,7 @@ import type {
   DomainObservation,
   Flavor,
   HostCapacity,
+  HostTraits,
   HostView,
   Image,
   ReadyCheck,
@@ -15,6 +16,7 @@ import type {
   VmStep,
   VmView,
 } from '../../src/core/model.ts';
+import { DEFAULT_TRAITS } from '../../src/core/placement/rooms.ts';
 import type { ListedDomain, Policy, ThresholdRule } from '../../src/core/policy.ts';
 
 /** The engine time at which most tests play: large, as real ones are. */
@@ -73,18 +75,23 @@ export function hostOf(
   over: {
     readonly state?: HostView['state'];
     readonly memoryFreeMiB?: number;
+    readonly capacity?: Partial<HostCapacity>;
+    readonly traits?: Partial<HostTraits>;
     readonly domains?: readonly DomainObservation[];
     readonly atMs?: number;
   } = {},
 ): HostView {
-  const { state = 'up', memoryFreeMiB = 8192, domains = [], atMs = NOW_MS } = over;
+  const { state = 'up', memoryFreeMiB = 8192, capacity = {}, domains = [], atMs = NOW_MS } = over;
   const reason = state === 'up' ? {} : { reason: 'no answer' };
-  if (state === 'down') return { name, state, ...reason };
+  const traits = over.traits === undefined ? {} : { traits: { ...DEFAULT_TRAITS, ...over.traits } };
+  if (state === 'down') return { name, state, ...reason, ...traits };
+  const seen = capacityOf({ memoryFreeMiB, ...capacity });
   return {
     name,
     state,
     ...reason,
-    last: { host: name, startedAtMs: atMs - 20, endedAtMs: atMs, capacity: capacityOf({ memoryFreeMiB }), domains },
+    ...traits,
+    last: { host: name, startedAtMs: atMs - 20, endedAtMs: atMs, capacity: seen, domains },
   };
 }
 

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { decide } from '../../src/core/decide.ts';
 import type { Decision } from '../../src/core/decision.ts';
 import type { CpuSample, GroupMemory, Memory } from '../../src/core/memory.ts';
-import type { DomainState, HostView, Snapshot, VmPhase, VmView } from '../../src/core/model.ts';
+import type { DomainState, HostView, PlacementRules, Snapshot, VmPhase, VmView } from '../../src/core/model.ts';
+import { PLACEMENT_NAMES } from '../../src/core/placement/registry.ts';
 import type { Policy, ThresholdRule } from '../../src/core/policy.ts';
 import {
   domainOf,
@@ -36,10 +37,15 @@ const anyRules = fc
   .array(anyRule, { maxLength: 4 })
   .map((rules) => rules.map((rule, index) => ({ ...rule, name: `${rule.name}-${index}` })));
 
+const anyPlacement: fc.Arbitrary<PlacementRules | undefined> = fc.option(
+  fc.record({ algorithm: fc.constantFrom(...PLACEMENT_NAMES), apart: fc.boolean() }),
+  { nil: undefined },
+);
+
 const anyPolicy: fc.Arbitrary<Policy> = fc
-  .record({ min: fc.nat(3), extra: fc.nat(8), rules: anyRules, listed: fc.boolean() })
-  .map(({ min, extra, rules, listed }) => {
-    const sizes = { min, max: Math.max(1, min + extra), rules };
+  .record({ min: fc.nat(3), extra: fc.nat(8), rules: anyRules, listed: fc.boolean(), placement: anyPlacement })
+  .map(({ min, extra, rules, listed, placement }) => {
+    const sizes = { min, max: Math.max(1, min + extra), rules, ...(placement && { placement }) };
     return listed
       ? listPolicyOf(
           ['vm1', 'vm2', 'vm3'].map((name) => ({ name })),
@@ -123,7 +129,8 @@ const anyWorld: fc.Arbitrary<World> = fc.oneof(rawWorld(false), rawWorld(true)).
   });
   const hosts = HOSTS.map((name, index) => {
     const state = raw.hostStates[index] ?? 'up';
-    return hostOf(name, { state, memoryFreeMiB: raw.memoryFreeMiB, domains: index === 0 ? strays : [] });
+    const domains = index === 0 ? strays : [];
+    return hostOf(name, { state, memoryFreeMiB: raw.memoryFreeMiB, domains, traits: { index } });
   });
   return { snapshot: { atMs: NOW_MS, hosts, vms }, policy: raw.policy, memory: { web: group } };
 });
@@ -167,6 +174,17 @@ describe('every decision', () => {
       if (launches(decision).length > 0) {
         expect(members(world).length + launches(decision).length).toBeLessThanOrEqual(max);
       }
+    });
+  });
+
+  it('keeps VMs apart that are to be apart', () => {
+    always((world, decision) => {
+      const { placement, source } = world.policy;
+      if (placement?.apart !== true || source.kind !== 'template') return;
+      const launched = decision.actions.flatMap((action) => (action.kind === 'launch' ? [action.host] : []));
+      const taken = members(world).map(({ record }) => record.host);
+      expect(new Set(launched).size).toBe(launched.length);
+      expect(launched.filter((host) => taken.includes(host))).toEqual([]);
     });
   });
 

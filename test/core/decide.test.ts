@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { decide } from '../../src/core/decide.ts';
 import type { Decision } from '../../src/core/decision.ts';
 import type { GroupMemory } from '../../src/core/memory.ts';
-import type { Snapshot, VmView } from '../../src/core/model.ts';
+import type { PlacementRules, Snapshot, VmView } from '../../src/core/model.ts';
+import { BUILT_IN } from '../../src/core/placement/registry.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import {
   domainOf,
@@ -305,10 +306,74 @@ describe('launching', () => {
     const hosts = [hostOf('h1', { memoryFreeMiB: 130 }), hostOf('h2', { memoryFreeMiB: 140 })];
     const { decisions } = decide(snapshotOf({ hosts }), policies, {}, NOW_MS);
     expect(decisions.map(({ actions }) => actions.map((action) => ('host' in action ? action.host : '')))).toEqual([
-      ['h2'],
       ['h1'],
+      ['h2'],
       [],
     ]);
+  });
+
+  const hostsOf = (decision: Decision) =>
+    decision.actions.map((action) => (action.kind === 'launch' ? action.host : action.kind));
+
+  it('follows the placement of the policy, else that of the configuration', () => {
+    const hosts = ['h1', 'h2', 'h3'].map((name, index) =>
+      hostOf(name, { traits: { index, labels: { zone: index < 2 ? 'a' : 'b' } } }),
+    );
+    const three = memoryOf({ desired: 3 });
+    const under = (placement: PlacementRules | undefined, over: Partial<Snapshot> = {}) =>
+      hostsOf(turn([], three, policyOf(placement ? { placement } : {}), { hosts, ...over }).decision);
+    expect(under(undefined)).toEqual(['h1', 'h2', 'h3']);
+    expect(under(undefined, { placement: 'first-fit' })).toEqual(['h1', 'h1', 'h1']);
+    expect(under({ algorithm: 'round-robin' }, { placement: 'first-fit', lastHost: 'h2' })).toEqual(['h3', 'h1', 'h2']);
+    expect(under({ labels: { zone: 'a' } }, { placement: 'round-robin', lastHost: 'h1' })).toEqual(['h2', 'h1', 'h2']);
+    expect(under({ host: 'h3' })).toEqual(['h3', 'h3', 'h3']);
+    expect(under({ apart: true, labels: { zone: 'a' } })).toEqual(['h1', 'h2']);
+  });
+
+  it('leaves VMs without a group alone, but counts them on their hosts', () => {
+    const alone = viewOf(7, { record: { operation: 'op-7' } });
+    const { group: _none, ...record } = alone.record;
+    const { decision } = turn([{ ...alone, record }], memoryOf(), policyOf(), { hosts: [hostOf('h1'), hostOf('h2')] });
+    expect(decision.counts.existing).toBe(0);
+    expect(hostsOf(decision)).toEqual(['h2']);
+    expect(decision.hosts.at(-1)?.text).toContain('fits (1 VM; ');
+  });
+
+  it('goes on with least-loaded when the algorithm fails, and says so', () => {
+    const broken = new Map([...BUILT_IN, ['./mine.mjs', { choose: () => ({ host: 'nowhere' }) }]]);
+    const policy = policyOf({ placement: { algorithm: './mine.mjs' } });
+    const [decision] = decide(snapshotOf(), [policy], {}, NOW_MS, broken).decisions;
+    const why = 'placement algorithm ./mine.mjs named nowhere, which is none of the hosts it was given';
+    expect(decision?.text).toContain(`Launching 1 VM on host h1. Placed by least-loaded: ${why}.`);
+    expect(decision?.hosts[0]).toEqual({
+      name: 'least-loaded',
+      chosen: false,
+      text: `${why}; least-loaded is used instead`,
+    });
+    const [unknown] = decide(snapshotOf(), [policy], {}, NOW_MS).decisions;
+    expect(unknown?.text).toContain('there is no placement algorithm ./mine.mjs');
+  });
+
+  it('tells at most fifty hosts: the chosen, the nearest refusals, and how many more', () => {
+    const small = Array.from({ length: 200 }, (_, i) =>
+      hostOf(`small-${i}`, { memoryFreeMiB: 1, traits: { index: i } }),
+    );
+    const down = Array.from({ length: 100 }, (_, i) =>
+      hostOf(`down-${i}`, { state: 'down', traits: { index: 200 + i } }),
+    );
+    const large = [hostOf('large', { traits: { index: 300 } }), hostOf('spare', { traits: { index: 301 } })];
+    const { decision } = turn([], memoryOf(), policyOf(), { hosts: [...small, ...down, ...large] });
+    expect(decision.hosts).toHaveLength(51);
+    expect(decision.hosts.slice(0, 3).map(({ name, chosen }) => [name, chosen])).toEqual([
+      ['large', true],
+      ['spare', false],
+      ['small-0', false],
+    ]);
+    expect(decision.hosts.at(-1)).toEqual({
+      name: 'and 252 more',
+      chosen: false,
+      text: 'too little memory really free (152), not up or cordoned (100)',
+    });
   });
 
   it('starts listed domains in their order, each for one group only', () => {

@@ -23,11 +23,11 @@ const loggedDecisions = (count: number): LoggedDecision[] =>
 
 describe('hosts and VMs', () => {
   it('shows hosts with units in the names', async () => {
-    const { app } = edgeApp({ hosts: [aHost(), aHost({ name: 'b', state: 'stale', reason: 'timed out' })] });
+    const { app } = edgeApp({ hosts: [aHost(), aHost({ name: 'b', condition: 'unreachable', reason: 'timed out' })] });
     const { hosts } = hostsSchema.parse(await (await app.request('/v1/hosts')).json());
     expect(hosts.map(({ name, state }) => [name, state])).toEqual([
       ['local', 'up'],
-      ['b', 'stale'],
+      ['b', 'unreachable'],
     ]);
     expect(hosts[0]?.capacity?.memoryFreeMiB).toBe(1024);
     expect((await app.request('/v1/hosts/b')).status).toBe(200);

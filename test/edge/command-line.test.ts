@@ -6,55 +6,24 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { CommandFailure } from '../../src/edge/command-line/command-failure.ts';
-import { type CommandLine, runCommandLine } from '../../src/edge/command-line/program.ts';
+import { Collected, run } from './command-runner.ts';
 import { aDecision, aGroup, aHost, aPolicy } from './fake-engine.ts';
 import { liveEdge, turnOfTheLoop } from './live-edge.ts';
-
-interface Ran {
-  readonly status: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-class Collected extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk;
-    done();
-  }
-}
-
-async function run(text: string, more: Partial<CommandLine> = {}): Promise<Ran> {
-  const [stdout, stderr] = [new Collected(), new Collected()];
-  const status = await runCommandLine({
-    arguments: text.split(' ').filter((part) => part !== ''),
-    stdout,
-    stderr,
-    env: {},
-    cwd: tmpdir(),
-    version: '1.2.3',
-    serve: () => Promise.reject(new Error('not here')),
-    stopEmbedded: () => Promise.reject(new Error('not here')),
-    ...more,
-  });
-  return { status, out: stdout.text, err: stderr.text };
-}
 
 describe('what is there', () => {
   it('status: the daemon, its groups and hosts', async () => {
     const { engine, listening } = await liveEdge(
       {},
-      { hosts: [aHost(), aHost({ name: 'b', state: 'down', reason: 'refused' })] },
+      { hosts: [aHost(), aHost({ name: 'b', id: 2, condition: 'unreachable', reason: 'refused' })] },
     );
     const ran = await run(`status --url ${listening.url}`);
     expect(ran).toMatchObject({ status: 0, err: '' });
     expect(ran.out).toContain(`virtscale 1.2.3 at ${listening.url}: ready\n`);
     expect(ran.out).toMatch(/^GROUP +STATE +READY +RANGE +CPU +WHY\nweb +active +1\/1 +1–4 +91 % +hot: CPU 91 %/m);
-    expect(ran.out).toMatch(/^b +down .* refused$/m);
+    expect(ran.out).toMatch(/^2 +b +unreachable .* refused$/m);
     engine.ready = { ready: false, reason: 'no host has answered yet' };
     const json = JSON.parse((await run(`status --json --url ${listening.url}`)).out);
     expect(json.daemon).toEqual({
@@ -82,6 +51,9 @@ describe('what is there', () => {
       expect(JSON.parse(out)[0]).toHaveProperty(key);
     }
     expect((await run('vms --group none', { env })).out).toBe('No VMs.\n');
+    expect((await run('hosts list', { env })).out).toMatch(
+      /^1 +local +up +1\/2\/3 +2\/2 +1\.0\/4\.0 GiB +20\/40 GiB +qemu /m,
+    );
   });
 
   it('why: the whole trail', async () => {
@@ -179,6 +151,24 @@ describe('how it ends when something is wrong', () => {
   it.each([
     ['', 2, 'Usage: virtscale'],
     ['dance', 2, "unknown command 'dance'"],
+    ['vms danse', 2, "unknown command 'vms danse'"],
+    ['vms sho 7', 2, '(did you mean "show"?)'],
+    ['vms create -f small', 2, "missing required argument 'name'"],
+    ['vms create a', 2, "required option '-f, --flavor <name>' not specified"],
+    ['vms create a -f small -n 0', 2, 'It must be at least 1'],
+    ['vms create a -f small -l gpu', 2, 'It must be KEY=VALUE'],
+    ['vms create a -f small --ready 0', 2, 'It must be PORT or PORT/PATH'],
+    ['vms create a -f small --ssh-key /nowhere', 2, 'cannot read the ssh key /nowhere: it does not exist'],
+    ['vms shutdown 1 --grace 30', 2, '"30" is not a duration'],
+    ['hosts cordon a', 2, "required option '-r, --reason <text>' not specified"],
+    ['images add a b --format iso', 2, 'It must be one of qcow2, raw'],
+    ['images add a b --sha256 00', 2, 'It must be 64 hexadecimal digits'],
+    ['images add a /nowhere/at/all', 2, 'cannot read /nowhere/at/all: it does not exist'],
+    ['images add a /tmp', 2, '/tmp is a folder, not an image'],
+    ['images add a ftp://x/y', 2, 'images come from a file, by http:// or https://, or as user@host:/path'],
+    ['images add a relative --at hosts', 2, 'with --at hosts a full path is needed'],
+    ['token create a', 2, "required option '-s, --scope <scope>' not specified"],
+    ['token create a -s root', 2, 'It must be one of read, operate, admin'],
     ['status --nope', 2, "unknown option '--nope'"],
     ['why', 2, "missing required argument 'group'"],
     ['events --since x', 2, 'It must be a whole number'],
@@ -228,6 +218,8 @@ describe('how it ends when something is wrong', () => {
     };
     const ran = await run('serve --config a.yaml --listen 127.0.0.1:0 --state-dir s --policies p', { serve });
     expect(told).toEqual([{ config: 'a.yaml', listen: '127.0.0.1:0', stateDir: 's', policies: 'p' }]);
+    await run('serve --algorithm fifo', { serve });
+    expect(told.at(-1)).toEqual({ placement: 'fifo' });
     expect(ran).toEqual({ status: 2, out: '', err: 'virtscale: the file is wrong\n' });
   });
 });

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
 import { EventStream, type EventStreamLimits } from '../../src/edge/event-stream.ts';
 import { type Listening, listen } from '../../src/edge/server.ts';
-import { type EdgeApp, edgeApp } from './edge-app.ts';
+import { type EdgeApp, type EdgeOptions, edgeApp } from './edge-app.ts';
 import type { FakeEngineParts } from './fake-engine.ts';
 
 const WAIT_MS = 15_000;
@@ -21,12 +21,14 @@ export interface LiveEdge extends EdgeApp {
 export async function liveEdge(
   limits: Partial<EventStreamLimits> = {},
   parts: FakeEngineParts = {},
+  options: EdgeOptions = {},
 ): Promise<LiveEdge> {
-  const edge = edgeApp(parts);
+  const edge = edgeApp(parts, { ...options, near: false });
   const stream = new EventStream({
     events: edge.engine.log,
     log: edge.log,
     telemetry: edge.metrics,
+    access: edge.access,
     names: ['scaler.example'],
     limits,
   });
@@ -47,8 +49,8 @@ export class Client {
   closed: { readonly code: number; readonly reason: string } | undefined;
   #changed: () => void = () => undefined;
 
-  constructor(url: string, options: ClientOptions = {}) {
-    this.socket = new WebSocket(url, options);
+  constructor(url: string, options: ClientOptions = {}, protocols: string[] = []) {
+    this.socket = new WebSocket(url, protocols, options);
     onTestFinished(() => this.socket.terminate());
     this.socket.on('message', (data) => {
       this.messages.push(JSON.parse(String(data)));

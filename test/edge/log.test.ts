@@ -40,6 +40,21 @@ const EVENTS: readonly NewEvent[] = [
   { type: 'vm.lost', group: 'web', vm, reason: 'vanished' },
   { type: 'breaker.opened', group: 'web', failures: 3, retryAt: '2027-01-15T08:00:00.000Z', reason: 'no image' },
   { type: 'breaker.closed', group: 'web' },
+  { type: 'host.slow', host: 'a', reason: '2.1 s' },
+  { type: 'host.cordoned', host: 'a', reason: 'new disks', by: 'ada' },
+  { type: 'host.uncordoned', host: 'a', by: 'ada' },
+  { type: 'vm.changed', vm, change: 'pause', operation: 'op-1' },
+  {
+    type: 'operation.changed',
+    operation: { id: 'op-1', kind: 'vm.pause', state: 'succeeded', owner: 'ada', vmIds: [7] },
+    text: 'paused',
+  },
+  { type: 'image.added', image: 'debian', sha256: 'abc', fileBytes: 7 },
+  { type: 'image.removed', image: 'debian' },
+  { type: 'image.placed', image: 'debian', host: 'a' },
+  { type: 'image.unplaced', sha256: 'abc', host: 'a' },
+  { type: 'config.loaded', file: 'f', text: 'one host more' },
+  { type: 'config.rejected', file: 'f', reason: 'line 3' },
 ];
 
 async function lines(work: (log: Awaited<ReturnType<typeof createLog>>) => void): Promise<Record<string, unknown>[]> {
@@ -82,6 +97,10 @@ it('writes one line per event, with all its fields and a sentence', async () => 
 it('has a sentence without gaps for every type', () => {
   expect(EVENTS.map(({ type }) => type).toSorted()).toEqual(EVENT_TYPES.toSorted());
   for (const event of EVENTS) expect(eventText(event)).not.toMatch(/undefined|\[object|NaN/);
+});
+
+it('tells of VMs without a group and without an endpoint', () => {
+  expect(eventText({ type: 'vm.launched', vm, launchMs: 500 })).toBe('web-7 on a runs after 0.50 s');
 });
 
 it('writes errors with their stack and keeps to its level', async () => {

@@ -74,7 +74,7 @@ describe('/metrics', () => {
   });
 
   it('shows groups and hosts as they are at the scrape', async () => {
-    const hosts = [aHost(), aHost({ name: 'b', state: 'stale' })];
+    const hosts = [aHost(), aHost({ name: 'b', condition: 'unreachable' })];
     const vms = [aVm(), aVm({ id: 8, phase: 'launching' }), aVm({ id: 9, phase: 'launching' })];
     const { app, engine } = edgeApp({ hosts, groups: [aGroup({ vms })] });
     const families = await scrape(app);

@@ -6,11 +6,16 @@ import { WebSocket } from 'ws';
 import { aDecision, aGroup, aVm } from './fake-engine.ts';
 import { type LiveEdge, liveEdge } from './live-edge.ts';
 import { SmallDocument, SmallNode } from './small-document.ts';
+import { tokenFor } from './tokens.ts';
 
 const EVIL = '<img src=x onerror=alert(1)>';
 
 /** Runs the page's script as its browser would, until the test ends. */
-async function open({ listening }: LiveEdge, path: string): Promise<SmallDocument> {
+async function open(
+  { listening }: LiveEdge,
+  path: string,
+  stored: Map<string, string> = new Map(),
+): Promise<SmallDocument> {
   const html = await (await fetch(listening.url + path)).text();
   const script = /<script[^>]*>([\s\S]*?)<\/script>/.exec(html)?.[1] ?? '';
   const page = new SmallDocument();
@@ -24,8 +29,8 @@ async function open({ listening }: LiveEdge, path: string): Promise<SmallDocumen
     }
   });
   class PageSocket extends WebSocket {
-    constructor(url: URL) {
-      super(url);
+    constructor(url: URL, protocols: string[] = []) {
+      super(url, protocols);
       this.on('error', () => undefined);
       sockets.push(this);
     }
@@ -35,7 +40,13 @@ async function open({ listening }: LiveEdge, path: string): Promise<SmallDocumen
     Node: SmallNode,
     location: { href: listening.url + path },
     URL,
+    URLSearchParams,
     AbortSignal,
+    performance,
+    sessionStorage: {
+      getItem: (key: string) => stored.get(key) ?? null,
+      setItem: (key: string, text: string) => stored.set(key, text),
+    },
     WebSocket: PageSocket,
     fetch: (target: string, init: RequestInit) => fetch(new URL(target, listening.url), init),
     setTimeout: (work: () => void, ms: number) => timers.push(setTimeout(work, ms)),
@@ -98,4 +109,57 @@ it('the API page shows every path and schema', async () => {
     expect(text).toContain(said);
   }
   expect(page.getElementById('version').textContent).toBe('1.2.3');
+});
+
+it('the API page sends what is typed, with the token, and shows the answer as text', async () => {
+  const { text: secret, token } = tokenFor('boss', 'admin');
+  const edge = await liveEdge({}, { tokens: [token] });
+  const stored = new Map<string, string>();
+  const page = await open(edge, '/v1/docs', stored);
+  const operation = (verb: string, path: string) => {
+    const found = page
+      .getElementById('main')
+      .all.find((node) => node.tag === 'details' && node.textContent.startsWith(`${verb} ${path} `));
+    const part = (tag: string) => found?.all.filter((node) => node.tag === tag) ?? [];
+    const send = async () => {
+      await part('button')[0]?.does('click');
+      return part('pre')[0]?.textContent ?? '';
+    };
+    const field = (name: string) =>
+      found?.all.find((node) => node.attributes.get('aria-label') === name) ?? page.createElement('none');
+    return { send, field };
+  };
+  const hosts = operation('get', '/v1/hosts/{name}');
+  hosts.field('name').value = 'local';
+  expect(await hosts.send()).toMatch(/^HTTP 401 after \d+ ms\nwww-authenticate: Bearer/);
+  page.getElementById('token').value = secret;
+  await page.getElementById('token').does('input');
+  expect(stored.get('virtscale-token')).toBe(secret);
+  expect(await hosts.send()).toMatch(/^HTTP 200[^{]*etag: "[^{]*\{\n {2}"name": "local"/);
+
+  const create = operation('post', '/v1/vms');
+  expect(JSON.parse(create.field('body').value)).toEqual({ name: 'job', flavor: 'small' });
+  expect(await create.send()).toMatch(/^HTTP 202[^{]*location: \/v1\/operations\/op-1\n/);
+  const list = operation('get', '/v1/vms');
+  list.field('name').value = 'job';
+  expect(await list.send()).toContain('"name": "job"');
+  expect(page.getElementById('main').tags).not.toContain('img');
+});
+
+it('the status page asks for a token when one is needed, and goes on with it', async () => {
+  const { text: secret, token } = tokenFor('boss', 'admin');
+  const edge = await liveEdge({}, { tokens: [token] });
+  const page = await open(edge, '/');
+  const groups = page.getElementById('groups');
+  await until(
+    () => groups.textContent.includes('a token is needed'),
+    () => groups.textContent,
+  );
+  expect(page.getElementById('tokens').hidden).toBe(false);
+  page.getElementById('token').value = secret;
+  await page.getElementById('token').does('change');
+  await until(
+    () => /web/.test(groups.textContent) && page.getElementById('live').textContent === 'live',
+    () => groups.textContent,
+  );
 });

@@ -68,6 +68,39 @@ describe('listening', () => {
     expect(await raw(listening.address.port, `${head}${body}0\r\n\r\n`)).toMatch(/^HTTP\/1\.1 413 /);
   });
 
+  it('takes bodies that come in pieces, and requests that have none and do not say so', async () => {
+    const { listening, engine } = await liveEdge();
+    const head = 'PATCH /v1/groups/web HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n';
+    const pieces = '8\r\n{"desire\r\n6\r\nd": 3}\r\n0\r\n\r\n';
+    const answer = await raw(
+      listening.address.port,
+      `${head}Idempotency-Key: k\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${pieces}`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect((await fetch(`${listening.url}/v1/vms/7`, { method: 'DELETE' })).status).toBe(202);
+    expect((await fetch(`${listening.url}/v1/vms/7/stop`, { method: 'POST' })).status).toBe(404);
+    expect(engine.commands).toEqual(['desired web 3', 'delete 7', 'stop 7']);
+  });
+
+  it('does not wait for bodies that never come whole, but for an image it does', async () => {
+    const { app, engine, access, log } = edgeApp({}, { withoutToken: 'anyone' });
+    const stream = new EventStream({ events: engine.log, access, log });
+    const listening = await listen({ address: { host: '127.0.0.1', port: 0 }, app, stream, bodyMs: 50 });
+    onTestFinished(() => listening.close(100));
+    const begin = (request: string) =>
+      `${request} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\nConnection: close\r\n\r\n{`;
+    expect(await raw(listening.address.port, begin('PATCH /v1/groups/web'))).toBe('');
+    expect(log.lines).toEqual([]);
+    expect(engine.commands).toEqual([]);
+    const image = connect(listening.address.port, '127.0.0.1');
+    onTestFinished(() => void image.destroy());
+    image.write(begin('PUT /v1/images/slow'));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    image.write('x'.repeat(999));
+    const [answer] = await once(image, 'data', { signal: AbortSignal.timeout(10_000) });
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 201 /);
+  });
+
   it.each([
     ['GARBAGE\r\n\r\n', 400],
     ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
@@ -150,11 +183,11 @@ describe('closing', () => {
   });
 
   it('can be done when nothing was ever asked', async () => {
-    const { app, engine, log } = edgeApp();
+    const { app, engine, access, log } = edgeApp();
     const listening = await listen({
       address: { host: '::1', port: 0 },
       app,
-      stream: new EventStream({ events: engine.log, log }),
+      stream: new EventStream({ events: engine.log, access, log }),
     }).catch((error: unknown) => error);
     // A machine without IPv6 says so in words; one with it gives the address in brackets.
     if (listening instanceof Error) expect(listening).toBeInstanceOf(ListenError);

@@ -6,6 +6,8 @@ export class SmallNode {
   children: (SmallNode | string)[] = [];
   hidden = false;
   className = '';
+  value = '';
+  readonly #listeners = new Map<string, () => unknown>();
 
   constructor(tag: string) {
     this.tag = tag;
@@ -13,6 +15,20 @@ export class SmallNode {
 
   setAttribute(name: string, value: unknown): void {
     this.attributes.set(name, String(value));
+  }
+
+  addEventListener(name: string, listener: () => unknown): void {
+    this.#listeners.set(name, listener);
+  }
+
+  /** What a person does to it. */
+  async does(name: string): Promise<void> {
+    await this.#listeners.get(name)?.();
+  }
+
+  /** This and everything in it. */
+  get all(): readonly SmallNode[] {
+    return [this, ...this.children.flatMap((child) => (typeof child === 'string' ? [] : child.all))];
   }
 
   append(...children: (SmallNode | string)[]): void {

@@ -8,15 +8,26 @@ import { SqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts';
 import type { LoggedEvent } from '../../src/core/events.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import { Engine } from '../../src/engine/engine.ts';
+import { DEFAULT_SETTINGS, type FabricSettings } from '../../src/engine/settings.ts';
 import type { Telemetry } from '../../src/engine/view.ts';
 import type { Store } from '../../src/ports/store.ts';
+import { MemoryImageStore } from '../support/memory-image-store.ts';
 import { SeededIds } from '../support/seeded-ids.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
 export interface RigOptions {
   readonly hosts?: readonly string[];
-  readonly policies: readonly Policy[];
+  readonly policies?: readonly Policy[];
+  readonly settings?: Partial<FabricSettings>;
 }
+
+/** Two flavors that fit a simulated host many times, and one that fits none. */
+const SMALL = { name: 'small', vcpus: 1, memoryMiB: 128, diskGiB: 1 };
+export const FLAVORS = [
+  SMALL,
+  { ...SMALL, name: 'large', vcpus: 2, memoryMiB: 1024 },
+  { ...SMALL, name: 'giant', memoryMiB: 9_000_000 },
+];
 
 const SILENT = { debug() {}, info() {}, warn() {} };
 
@@ -27,14 +38,21 @@ export class Rig {
   readonly bugs: string[] = [];
   readonly turnSeconds: number[] = [];
   store: Store = new SqliteStore({ path: ':memory:' });
+  readonly images = new MemoryImageStore();
+  settings: FabricSettings;
   policies: readonly Policy[];
   #engine: Engine | undefined;
   #hypervisors: readonly MemoryHypervisor[] = [];
   #life = { dead: false };
   readonly #ids = new SeededIds(7);
 
-  constructor({ hosts = ['h1'], policies }: RigOptions) {
+  constructor({ hosts = ['h1'], policies = [], settings = {} }: RigOptions = {}) {
     this.policies = policies;
+    this.settings = {
+      ...DEFAULT_SETTINGS,
+      flavors: FLAVORS.map((flavor) => ({ flavor, key: flavor.name })),
+      ...settings,
+    };
     this.hosts = hosts.map((name) => new MemoryHost({ name, startMs: this.clock.nowMs() }));
   }
 
@@ -68,6 +86,8 @@ export class Rig {
     const engine = await Engine.open({
       hosts: this.#hypervisors.map((hypervisor) => ({ hypervisor, uri: `memory://${hypervisor.host}` })),
       store: mortal(this.store, life),
+      images: this.images,
+      settings: this.settings,
       clock,
       ids: this.#ids,
       prober: new MemoryProber(this.hosts, clock),
@@ -80,6 +100,11 @@ export class Rig {
     await engine.start();
     this.#engine = engine;
     return this;
+  }
+
+  /** A database that remembers nothing, as after a loss. */
+  freshStore(): Store {
+    return new SqliteStore({ path: ':memory:' });
   }
 
   /** The daemon dies at this instant: nothing more of it happens, the hosts and the store stay. */
@@ -134,12 +159,12 @@ export class Rig {
 
 /** What is left of a killed daemon in this process must not write any more, as a dead process would not. */
 function mortal(store: Store, life: { readonly dead: boolean }): Store {
-  return {
-    load: () => store.load(),
-    commit: (changes) => (life.dead ? new Promise(() => {}) : store.commit(changes)),
-    events: (query) => store.events(query),
-    decisions: (query) => store.decisions(query),
-    decision: (id) => store.decision(id),
-    close: () => store.close(),
-  };
+  const commit: Store['commit'] = (changes) => (life.dead ? new Promise(() => {}) : store.commit(changes));
+  return new Proxy(store, {
+    get(target, name) {
+      if (name === 'commit') return commit;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
 }

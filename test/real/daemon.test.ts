@@ -32,7 +32,9 @@ async function expectTidy(count: number): Promise<void> {
   const names = vms.map(({ name }) => name).sort();
   const real = await daemon.reality();
   expect(real.domains).toEqual(names);
-  expect(real.disks).toEqual(names.map((name) => expect.stringContaining(name)));
+  for (const files of [real.disks, real.consoles]) {
+    expect(files).toEqual(names.map((name) => expect.stringContaining(name)));
+  }
   for (const { name, endpoint } of vms) {
     const answer = await fetch(`http://${endpoint?.address}:${endpoint?.port}/10`, {
       signal: AbortSignal.timeout(5000),

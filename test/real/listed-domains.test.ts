@@ -25,7 +25,7 @@ let daemon: TestDaemon;
 
 /** Defined as a stranger would: with a disk of its own, and without a word of virtscale in it. */
 async function defineStranger(name: keyof typeof ADDRESSES, uuid: string): Promise<void> {
-  const images = join(await daemon.hostDir(), 'images');
+  const images = join(daemon.dir, 's/guest-images');
   const dir = join(images, (await readdir(images))[0] ?? '');
   const manifest = JSON.parse(await readFile(join(dir, 'image.json'), 'utf8'));
   const disk = join(dir, manifest.disk);

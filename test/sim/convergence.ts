@@ -14,13 +14,14 @@ export function leftToDo(
 ): readonly string[] {
   if (engine === undefined) return ['no daemon runs'];
   const left: string[] = [];
-  for (const host of engine.hosts()) if (host.state !== 'up') left.push(`host ${host.name} is ${host.state}`);
+  for (const host of engine.hosts()) if (host.condition !== 'up') left.push(`host ${host.name} is ${host.condition}`);
   for (const { policy, memory, vms } of engine.groups()) {
     const inService = vms.filter((vm) => vm.record.phase === 'in-service').length;
     if (memory.desired !== inService) left.push(`${policy.group}: desired ${memory.desired}, in service ${inService}`);
     if (inService < policy.min || inService > policy.max)
       left.push(`${policy.group}: ${inService} is beyond its limits`);
   }
+  for (const { id, kind, state } of engine.openOperations) left.push(`operation ${id} (${kind}) is ${state}`);
   for (const { record } of engine.vms()) {
     if (record.phase !== 'in-service') left.push(`${record.name} is ${record.phase} (${record.step})`);
   }
@@ -34,6 +35,8 @@ function leftOnHosts(invariants: Invariants, world: World, nowMs: number): reado
     const here = records.filter((record) => record.host === host.name);
     const domains = host.domains(nowMs);
     for (const record of here) {
+      // People's own VMs are as people leave them.
+      if (record.group === undefined) continue;
       const domain = domains.find((candidate) => candidate.uuid === record.uuid);
       if (domain?.running !== true) left.push(`${record.name} has a record, but does not run on ${host.name}`);
     }

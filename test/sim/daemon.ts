@@ -15,6 +15,7 @@ import type { Invariants } from './invariants.ts';
 import { Life, MortalClock } from './mortal.ts';
 import { MortalHypervisor } from './mortal-hypervisor.ts';
 import { MortalStore } from './mortal-store.ts';
+import { IMAGE, SETTINGS } from './requests.ts';
 import type { Trace } from './trace.ts';
 import type { World } from './world.ts';
 
@@ -76,6 +77,8 @@ export class Daemon {
     const engine = await Engine.open({
       hosts: this.#hypervisors.map((hypervisor) => ({ hypervisor, uri: `memory://${hypervisor.host}` })),
       store: this.#mortalStore(),
+      images: world.images,
+      settings: SETTINGS,
       clock: this.#clock,
       ids,
       prober: new MemoryProber(world.hosts, this.#hostTime),
@@ -86,6 +89,7 @@ export class Daemon {
     });
     const read = [...policies.values()];
     for (const policy of read) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });
+    await engine.configureImages([IMAGE]);
     await engine.start();
     for (const policy of policies.values()) {
       if (!read.includes(policy)) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });

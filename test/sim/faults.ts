@@ -18,6 +18,7 @@ export interface DaemonControl {
   restart(): string | undefined;
   storeFull(untilMs: number): void;
   command(): string | undefined;
+  request(): string | undefined;
   changePolicy(): string | undefined;
   /** A VM name that may be given next, so that a stranger can be there before. */
   nextVmName(): string;
@@ -26,6 +27,7 @@ export interface DaemonControl {
 /** What the daemon dies before or after. */
 const DEADLY = [
   'commit',
+  'placeImage',
   'createDisk',
   'define',
   'start',
@@ -34,8 +36,18 @@ const DEADLY = [
   'undefine',
   'deleteDisk',
 ] as const satisfies readonly ('commit' | HypervisorCall)[];
-const LOOKS = ['info', 'observe', 'endpoint', 'listDisks'] as const satisfies readonly HypervisorCall[];
+const LOOKS = [
+  'info',
+  'observe',
+  'endpoint',
+  'addresses',
+  'console',
+  'listDisks',
+  'listImages',
+] as const satisfies readonly HypervisorCall[];
 const ACTS = [
+  'placeImage',
+  'removeImage',
   'createDisk',
   'define',
   'start',
@@ -159,6 +171,7 @@ export class Faults {
       },
       'daemon-restarted': () => daemon.restart(),
       'user-command': () => daemon.command(),
+      'fabric-request': () => daemon.request(),
       'policy-changed': () => daemon.changePolicy(),
       'wall-step': () => {
         const byMs = random.int(-3_600_000, 3_600_000);

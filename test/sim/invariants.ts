@@ -39,6 +39,8 @@ export class Invariants {
   /** By host: when the last poll that succeeded began; absent when the last one failed. */
   readonly #pictureAtMs = new Map<string, number>();
   readonly #uuidOfId = new Map<number, string>();
+  /** What each host has. */
+  readonly #memoryMiB = new Map<string, number>();
   readonly #drainingSinceMs = new Map<string, number>();
   readonly #lastScaleMs = new Map<string, { readonly out?: number; readonly in?: number }>();
   readonly #counts = new Map<string, number>();
@@ -95,6 +97,7 @@ export class Invariants {
   }
 
   observed(host: string, seen: HostObservation): void {
+    this.#memoryMiB.set(host, seen.capacity.memoryMiB);
     this.#pictureAtMs.set(host, seen.startedAtMs);
   }
 
@@ -133,12 +136,14 @@ export class Invariants {
     const { now, staleAfterMs } = this.#options;
     const pictureAtMs = this.#pictureAtMs.get(host);
     const subject = 'uuid' in of ? of.uuid : of.name;
-    if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs) {
-      this.#violation(`${call} ${subject} on ${host}, whose picture is stale`);
-    }
     const record = [...this.records.values()].find(
       (vm) => vm.host === host && ('uuid' in of ? vm.uuid === of.uuid : vm.name === of.name),
     );
+    // Its owner asked for this very call.
+    if (record?.group === undefined && record?.power === 'stopped') return;
+    if (pictureAtMs === undefined || now() - pictureAtMs > staleAfterMs) {
+      this.#violation(`${call} ${subject} on ${host}, whose picture is stale`);
+    }
     if (record === undefined) {
       if (call !== 'deleteDisk') this.#violation(`${call} ${subject} on ${host}: there is no record of it`);
       return;
@@ -150,7 +155,7 @@ export class Invariants {
 
   #graceIsOver(call: string, record: VmRecord): void {
     const drainingSinceMs = this.#drainingSinceMs.get(record.uuid);
-    const graceMs = this.#bound(record.group, 'drainGraceMs');
+    const graceMs = record.group === undefined ? 0 : this.#bound(record.group, 'drainGraceMs');
     const domain = this.#domainOf(record);
     if (drainingSinceMs === undefined || domain?.running !== true) return;
     if (this.#options.now() - drainingSinceMs < graceMs - TOLD_LATER_MS) {
@@ -165,9 +170,21 @@ export class Invariants {
     for (const other of this.records.values()) {
       if (other.id === record.id) continue;
       if (other.uuid === record.uuid) this.#violation(`two records of the domain ${record.uuid}`);
-      if (other.name === record.name && other.host === record.host) this.#violation(`two records named ${record.name}`);
+      // A name asked for once is made once, on whichever host.
+      const same = other.name === record.name && (other.host === record.host || record.group === undefined);
+      if (same) this.#violation(`two records named ${record.name}`);
     }
+    const isNew = !this.records.has(record.id);
     this.records.set(record.id, record);
+    if (isNew && record.phase === 'launching' && record.step === 'intended') this.#notOverbooked(record.host);
+  }
+
+  /** Whoever asked: no host is promised more memory than it has. */
+  #notOverbooked(host: string): void {
+    const there = [...this.records.values()].filter((vm) => vm.host === host);
+    const promised = there.reduce((sum, vm) => sum + (vm.flavor?.memoryMiB ?? 0), 0);
+    const has = this.#memoryMiB.get(host) ?? 0;
+    if (promised > has) this.#violation(`host ${host} has ${has} MiB and was promised ${promised} MiB`);
   }
 
   #eventTold(event: LoggedEvent, before: ReadonlyMap<number, VmRecord>): void {
@@ -179,7 +196,7 @@ export class Invariants {
     this.#lastSeq = seq;
     const wrong = this.#told.heard(event);
     if (wrong !== undefined) this.#violation(wrong);
-    if (event.type === 'vm.launching') this.#launching(event.group);
+    if (event.type === 'vm.launching' && event.group !== undefined) this.#launching(event.group);
     if (event.type === 'vm.draining') {
       this.#drainingSinceMs.set(event.vm.uuid, this.#options.now());
       this.#takenOut(event.vm.host, event.vm.name, before.get(event.vm.id));
@@ -200,11 +217,13 @@ export class Invariants {
   /** Somebody who serves is taken out of service by our decision: enough others must serve. */
   #takenOut(host: string, name: string, before: VmRecord | undefined): void {
     this.#options.trace.count('taken out of service');
+    const group = before?.group;
+    // Who owns a VM may have it drained whatever its host says.
+    if (group === undefined) return;
     this.#pictureIsFresh(`draining of ${name}`, host);
-    if (before === undefined) return;
-    const left = this.inService(before.group);
-    const min = this.#bound(before.group, 'min');
-    if (left < min) this.#violation(`draining ${name} leaves ${left} of ${before.group} in service, min is ${min}`);
+    const left = this.inService(group);
+    const min = this.#bound(group, 'min');
+    if (left < min) this.#violation(`draining ${name} leaves ${left} of ${group} in service, min is ${min}`);
   }
 
   #lost(host: string, name: string, uuid: string): void {

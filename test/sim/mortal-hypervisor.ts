@@ -2,12 +2,31 @@
 // Not here: the simulated host (src/adapters/hypervisor/memory).
 
 import type { MemoryHypervisor } from '../../src/adapters/hypervisor/memory/memory-hypervisor.ts';
-import type { Endpoint, HostObservation } from '../../src/core/model.ts';
+import type { HypervisorCall } from '../../src/adapters/hypervisor/memory/memory-script.ts';
+import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from '../../src/core/model.ts';
 import { isFault } from '../../src/ports/fault.ts';
-import type { HostInfo, Hypervisor, VmSpec } from '../../src/ports/hypervisor.ts';
+import type {
+  GuestAddress,
+  HostInfo,
+  Hypervisor,
+  ImageReader,
+  PlacedImage,
+  VmSpec,
+} from '../../src/ports/hypervisor.ts';
 import type { Invariants } from './invariants.ts';
 import { type Life, never } from './mortal.ts';
 import type { Trace } from './trace.ts';
+
+/** Calls that change nothing: dying before or after one is dying before or after what comes next. */
+const LOOKS: ReadonlySet<string> = new Set<HypervisorCall>([
+  'info',
+  'observe',
+  'endpoint',
+  'addresses',
+  'console',
+  'listDisks',
+  'listImages',
+]);
 
 export interface MortalHypervisorOptions {
   readonly inner: MemoryHypervisor;
@@ -54,6 +73,23 @@ export class MortalHypervisor implements Hypervisor {
     }
   }
 
+  placeImage(
+    image: Image & { readonly content: ImageContent },
+    read: ImageReader,
+    onBytes: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#call('placeImage', image.name, () => this.#options.inner.placeImage(image, read, onBytes, signal));
+  }
+
+  listImages(signal: AbortSignal): Promise<readonly PlacedImage[]> {
+    return this.#call('listImages', '', () => this.#options.inner.listImages(signal));
+  }
+
+  removeImage(sha256: string, signal: AbortSignal): Promise<void> {
+    return this.#call('removeImage', sha256, () => this.#options.inner.removeImage(sha256, signal));
+  }
+
   createDisk(spec: VmSpec, signal: AbortSignal): Promise<void> {
     return this.#call('createDisk', spec.name, () => this.#options.inner.createDisk(spec, signal));
   }
@@ -64,6 +100,38 @@ export class MortalHypervisor implements Hypervisor {
 
   start(uuid: string, signal: AbortSignal): Promise<void> {
     return this.#call('start', uuid, () => this.#options.inner.start(uuid, signal));
+  }
+
+  pause(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#call('pause', uuid, () => this.#options.inner.pause(uuid, signal));
+  }
+
+  resume(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#call('resume', uuid, () => this.#options.inner.resume(uuid, signal));
+  }
+
+  reboot(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#call('reboot', uuid, () => this.#options.inner.reboot(uuid, signal));
+  }
+
+  reset(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#call('reset', uuid, () => this.#options.inner.reset(uuid, signal));
+  }
+
+  addresses(uuid: string, signal: AbortSignal): Promise<readonly GuestAddress[]> {
+    return this.#call('addresses', uuid, () => this.#options.inner.addresses(uuid, signal));
+  }
+
+  console(uuid: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#call('console', uuid, () => this.#options.inner.console(uuid, maxBytes, signal));
+  }
+
+  adopt(uuid: string, metadata: VmMetadata, signal: AbortSignal): Promise<void> {
+    return this.#call('adopt', uuid, () => this.#options.inner.adopt(uuid, metadata, signal));
+  }
+
+  release(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#call('release', uuid, () => this.#options.inner.release(uuid, signal));
   }
 
   endpoint(uuid: string, port: number, signal: AbortSignal): Promise<Endpoint | undefined> {
@@ -101,7 +169,7 @@ export class MortalHypervisor implements Hypervisor {
   async #call<T>(name: string, subject: string, work: () => Promise<T>): Promise<T> {
     const { life, trace } = this.#options;
     if (life.retired) trace.violation(`${name} on ${this.host} after the daemon had stopped`);
-    const quiet = name === 'observe' || name === 'info' || name === 'endpoint' || name === 'listDisks';
+    const quiet = LOOKS.has(name);
     if (!quiet) await life.point(`before ${name}`);
     if (life.dead) return never();
     try {

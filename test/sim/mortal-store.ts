@@ -3,9 +3,10 @@
 
 import type { LoggedDecision } from '../../src/core/decision.ts';
 import type { LoggedEvent } from '../../src/core/events.ts';
+import type { Operation } from '../../src/core/operation.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { Fault } from '../../src/ports/fault.ts';
-import type { EventPage, EventQuery, Store, StoreChanges, StoredState } from '../../src/ports/store.ts';
+import type { EventPage, EventQuery, KeptAnswer, Store, StoreChanges, StoredState } from '../../src/ports/store.ts';
 import { type Life, never } from './mortal.ts';
 
 export interface MortalStoreOptions {
@@ -31,8 +32,17 @@ export class MortalStore implements Store {
   }
 
   async commit(changes: StoreChanges): Promise<readonly LoggedEvent[]> {
-    const { store, life, clock, full, latencyMs, onCommit, onRefused } = this.#options;
-    if (life.retired) this.#options.onTooLate();
+    const { store, onCommit } = this.#options;
+    return this.#written(async () => {
+      const logged = await store.commit(changes);
+      onCommit(changes, logged);
+      return logged;
+    });
+  }
+
+  async #written<T>(write: () => Promise<T>): Promise<T> {
+    const { life, clock, full, latencyMs, onRefused, onTooLate } = this.#options;
+    if (life.retired) onTooLate();
     await life.point('before commit');
     await clock.sleep(latencyMs());
     if (life.dead) return never();
@@ -40,10 +50,9 @@ export class MortalStore implements Store {
       onRefused();
       throw new Fault('refused', 'no space left for the state, as scripted');
     }
-    const logged = await store.commit(changes);
-    onCommit(changes, logged);
+    const written = await write();
     await life.point('after commit');
-    return logged;
+    return written;
   }
 
   events(query: EventQuery): Promise<EventPage> {
@@ -56,6 +65,26 @@ export class MortalStore implements Store {
 
   decision(id: string): Promise<LoggedDecision | undefined> {
     return this.#options.life.guard(this.#options.store.decision(id));
+  }
+
+  operations(query: Parameters<Store['operations']>[0]): Promise<readonly Operation[]> {
+    return this.#options.life.guard(this.#options.store.operations(query));
+  }
+
+  operation(id: string): Promise<Operation | undefined> {
+    return this.#options.life.guard(this.#options.store.operation(id));
+  }
+
+  operationByKey(owner: string, key: string): Promise<Operation | undefined> {
+    return this.#options.life.guard(this.#options.store.operationByKey(owner, key));
+  }
+
+  answer(key: string): Promise<KeptAnswer | undefined> {
+    return this.#options.life.guard(this.#options.store.answer(key));
+  }
+
+  keepAnswer(answer: KeptAnswer): Promise<void> {
+    return this.#written(() => this.#options.store.keepAnswer(answer));
   }
 
   close(): Promise<void> {

@@ -23,6 +23,7 @@ export const FAULTS = [
   'daemon-killed-at-time',
   'daemon-restarted',
   'user-command',
+  'fabric-request',
   'policy-changed',
   'wall-step',
 ] as const;
@@ -160,7 +161,9 @@ function drawRates(random: SeededRandom): SimOptions['rates'] {
   for (const fault of FAULTS) {
     const takesPart = random.chance(0.5);
     const perSecond = 0.002 + random.next() * 0.02;
-    rates[fault] = takesPart ? storm * perSecond : 0;
+    // People ask more often than things break.
+    const often = fault === 'fabric-request' ? 5 : 1;
+    rates[fault] = takesPart ? often * storm * perSecond : 0;
   }
   return rates;
 }

@@ -13,6 +13,7 @@ import { Daemon } from './daemon.ts';
 import { type DaemonControl, Faults } from './faults.ts';
 import { Invariants } from './invariants.ts';
 import { drawOptions, type FaultName, type SimOptions } from './options.ts';
+import { Requests } from './requests.ts';
 import { Trace } from './trace.ts';
 import { World } from './world.ts';
 
@@ -65,6 +66,7 @@ class Simulation implements DaemonControl {
   readonly #world: World;
   readonly #invariants: Invariants;
   readonly #faults: Faults;
+  readonly #requests: Requests;
   readonly #policies: Map<string, Policy>;
   #store = new SqliteStore({ path: ':memory:' });
   #storeFullUntilMs = 0;
@@ -82,6 +84,7 @@ class Simulation implements DaemonControl {
     this.#ids = new SeededIds(options.seed ^ 0x1d5);
     this.#policies = new Map(options.policies.map((policy) => [policy.group, policy]));
     this.#world = new World(options, this.#startMs);
+    this.#requests = new Requests(this.#random.fork(), this.#trace);
     this.#invariants = new Invariants({
       hosts: this.#world.hosts,
       policies: options.policies,
@@ -289,6 +292,13 @@ class Simulation implements DaemonControl {
     else if (what === 'pause') this.#inBackground(engine.pause(group));
     else this.#inBackground(engine.resume(group));
     return `${group}: ${what === 'desired' ? `desired ${desired}` : what}`;
+  }
+
+  request(): string | undefined {
+    const engine = this.#daemon?.engine;
+    const next = engine && this.#requests.next(engine);
+    if (engine !== undefined && next !== undefined) this.#inBackground(next.ask(engine));
+    return next?.text;
   }
 
   changePolicy(): string {

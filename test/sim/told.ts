@@ -4,7 +4,8 @@
 import type { LoggedEvent } from '../../src/core/events.ts';
 import type { VmRecord } from '../../src/core/model.ts';
 
-type VmEventType = Extract<LoggedEvent, { readonly vm: unknown }>['type'];
+/** Those that tell where a VM stands in its life. */
+type VmEventType = Exclude<Extract<LoggedEvent, { readonly vm: unknown }>['type'], 'vm.changed'>;
 
 /** What may be told of a VM after what was told last. A listed domain comes back under its uuid after it was removed. */
 const NEXT: Readonly<Record<VmEventType | 'nothing', readonly VmEventType[]>> = {
@@ -28,10 +29,13 @@ export class ToldLives {
 
   /** Says what is wrong with this event coming now; undefined when nothing is. */
   heard(event: LoggedEvent): string | undefined {
-    if (!('vm' in event)) return undefined;
+    if (!('vm' in event) || event.type === 'vm.changed') return undefined;
     const { uuid, name } = event.vm;
     const last = this.#last.get(uuid) ?? 'nothing';
-    this.#last.set(uuid, event.type);
+    // A VM without a group is in service as soon as it is found, and drained by whoever deletes it.
+    const alone = event.group === undefined;
+    this.#last.set(uuid, alone && event.type === 'vm.adopted' ? 'vm.launched' : event.type);
+    if (alone && last === 'vm.draining' && event.type === 'vm.removed') return undefined;
     return NEXT[last].includes(event.type) ? undefined : `${event.type} of ${name} was told after ${last}`;
   }
 

@@ -3,8 +3,10 @@
 
 import { MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
 import type { VmRecord } from '../../src/core/model.ts';
+import { MemoryImageStore } from '../support/memory-image-store.ts';
 import { SeededRandom } from '../support/seeded-ids.ts';
 import type { SimOptions } from './options.ts';
+import { IMAGE } from './requests.ts';
 
 export const GROUP_IMAGE_PATH = '/images/backend.qcow2';
 /** Between the thresholds of every policy: nothing moves. */
@@ -37,9 +39,13 @@ export class World {
       for (const domain of options.listed) if (domain.host === host.name) machine.strangerDefines(domain);
       return machine;
     });
+    this.images.sources.set(IMAGE.source.path, Buffer.alloc(4096, 7));
     const group = options.policies.find((policy) => policy.source.kind === 'domains')?.group;
     if (group !== undefined) for (const { uuid } of options.listed) this.#groupOf.set(uuid, group);
   }
+
+  /** The daemon's folder of images: it outlives daemons. */
+  readonly images = new MemoryImageStore();
 
   host(name: string): MemoryHost | undefined {
     return this.hosts.find((host) => host.name === name);
@@ -49,6 +55,7 @@ export class World {
   served(records: Iterable<VmRecord>): void {
     this.#serving.clear();
     for (const record of records) {
+      if (record.group === undefined) continue;
       this.#groupOf.set(record.uuid, record.group);
       if (record.phase !== 'in-service') continue;
       this.#serving.set(record.group, (this.#serving.get(record.group) ?? 0) + 1);

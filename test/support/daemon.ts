@@ -132,14 +132,20 @@ export class TestDaemon {
     throw new Error(`no ${what} within ${seconds} s: ${String(last)}; VMs: ${JSON.stringify(seen)}`);
   }
 
-  /** What libvirt itself has, asked past the daemon: domains, and disks of VMs. */
-  async reality(): Promise<{ readonly domains: readonly string[]; readonly disks: readonly string[] }> {
+  /** What libvirt itself has, asked past the daemon: domains, disks of VMs, and their console logs. */
+  async reality(): Promise<Readonly<Record<'domains' | 'disks' | 'consoles', readonly string[]>>> {
     return this.asked(async (client) => {
       const domains = await client.listDomains();
       const pool = await client.lookupPoolByName('virtscale');
       await client.refreshPool(pool);
       const volumes = await client.listVolumes(pool);
-      return { domains: domains.map(({ name }) => name).sort(), disks: volumes.map(({ name }) => name).sort() };
+      const files = volumes.map(({ name }) => name).sort();
+      const isConsole = (name: string) => name.endsWith('.console.log');
+      return {
+        domains: domains.map(({ name }) => name).sort(),
+        disks: files.filter((name) => !isConsole(name)),
+        consoles: files.filter(isConsole),
+      };
     });
   }
 

@@ -1,8 +1,10 @@
 // The libvirt adapter on a private real host with the guest image, and the means to make trouble there.
 // Not here: starting the host (embedded-host.ts).
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { SystemClock } from '../../src/adapters/clock/system-clock.ts';
 import {
   LibvirtHypervisor,
@@ -12,10 +14,14 @@ import { HttpProber } from '../../src/adapters/prober/http-prober.ts';
 import type { Image } from '../../src/core/model.ts';
 import { LibvirtClient } from '../../src/libvirt/index.ts';
 import type { HypervisorFixture } from '../contracts/hypervisor.ts';
+import { contentOf, inPieces } from '../contracts/hypervisor-images.ts';
 import { startTestHost, type TestHost } from './embedded-host.ts';
 
 /** Far from what other tests and people use. */
 const ADDRESS_PREFIX = '127.77.1';
+const run = promisify(execFile);
+/** Where a qcow2 header says how large the disk is. */
+const qcow2Size = (bytes: Buffer): number => Number(bytes.readBigUInt64BE(24));
 
 export interface RealHypervisor extends HypervisorFixture {
   readonly testHost: TestHost;
@@ -34,8 +40,12 @@ export async function realFixture(options: { tcpAddress?: string } = {}): Promis
   };
   const file = (key: string): string => join(imageDir, manifest[key] ?? key);
   const direct = { kernel: file('kernel'), initrd: file('initrd'), args: manifest['kernelArgs'] ?? '' };
-  const good: Image = { name: 'backend', path: file('disk'), format: 'qcow2', direct };
-  const corrupt: Image = { ...good, name: 'corrupt', path: join(stateDir, 'corrupt.qcow2') };
+  const good = { name: 'backend', path: file('disk'), format: 'qcow2', direct } satisfies Image;
+  const corrupt = { ...good, name: 'corrupt', path: join(stateDir, 'corrupt.qcow2') };
+  const large = { ...good, name: 'large', path: join(stateDir, 'large.qcow2') };
+  await run('qemu-img', ['create', '-q', '-f', 'qcow2', large.path, '2G']);
+  await chmod(large.path, 0o644);
+  const bytes = await readFile(good.path);
   await writeFile(corrupt.path, 'this is no disk image, whatever its name says\n'.repeat(100), { mode: 0o644 });
   const client = new LibvirtClient({ uri });
   const open = (changes: Partial<LibvirtHypervisorOptions> = {}): LibvirtHypervisor =>
@@ -62,7 +72,11 @@ export async function realFixture(options: { tcpAddress?: string } = {}): Promis
     prober: new HttpProber(),
     clock,
     drive: (work) => work(),
-    images: { good, corrupt, absent: { ...good, name: 'absent', path: join(stateDir, 'absent.qcow2') } },
+    images: { good, corrupt, large, absent: { ...good, name: 'absent', path: join(stateDir, 'absent.qcow2') } },
+    bootable: {
+      image: { name: 'brought', format: 'qcow2', direct, content: contentOf(bytes, qcow2Size(bytes)) },
+      read: () => inPieces(bytes),
+    },
     memoryMiB: manifest.memoryMiB.suggested,
     patienceMs: 60_000,
     forwards: true,

@@ -1,9 +1,9 @@
 // A host that must first be brought up (an embedded libvirtd to start, a guest image to build): that happens at the first call.
 // While it does not succeed the host is simply unreachable, with the reason, and the next call tries again.
 
-import type { Endpoint, HostObservation } from '../../core/model.ts';
+import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from '../../core/model.ts';
 import { Fault, isFault } from '../../ports/fault.ts';
-import type { HostInfo, Hypervisor, VmSpec } from '../../ports/hypervisor.ts';
+import type { GuestAddress, HostInfo, Hypervisor, ImageReader, PlacedImage, VmSpec } from '../../ports/hypervisor.ts';
 
 export class LazyHypervisor implements Hypervisor {
   readonly host: string;
@@ -53,6 +53,23 @@ export class LazyHypervisor implements Hypervisor {
     if (this.#ready && !signal.aborted) yield* this.#ready.changes(signal);
   }
 
+  async placeImage(
+    image: Image & { readonly content: ImageContent },
+    read: ImageReader,
+    onBytes: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return (await this.#get(signal)).placeImage(image, read, onBytes, signal);
+  }
+
+  async listImages(signal: AbortSignal): Promise<readonly PlacedImage[]> {
+    return (await this.#get(signal)).listImages(signal);
+  }
+
+  async removeImage(sha256: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).removeImage(sha256, signal);
+  }
+
   async createDisk(spec: VmSpec, signal: AbortSignal): Promise<void> {
     return (await this.#get(signal)).createDisk(spec, signal);
   }
@@ -63,6 +80,38 @@ export class LazyHypervisor implements Hypervisor {
 
   async start(uuid: string, signal: AbortSignal): Promise<void> {
     return (await this.#get(signal)).start(uuid, signal);
+  }
+
+  async pause(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).pause(uuid, signal);
+  }
+
+  async resume(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).resume(uuid, signal);
+  }
+
+  async reboot(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).reboot(uuid, signal);
+  }
+
+  async reset(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).reset(uuid, signal);
+  }
+
+  async addresses(uuid: string, signal: AbortSignal): Promise<readonly GuestAddress[]> {
+    return (await this.#get(signal)).addresses(uuid, signal);
+  }
+
+  async console(uuid: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    return (await this.#get(signal)).console(uuid, maxBytes, signal);
+  }
+
+  async adopt(uuid: string, metadata: VmMetadata, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).adopt(uuid, metadata, signal);
+  }
+
+  async release(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).release(uuid, signal);
   }
 
   async endpoint(uuid: string, port: number, signal: AbortSignal): Promise<Endpoint | undefined> {

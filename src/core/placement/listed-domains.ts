@@ -43,7 +43,11 @@ export function pickListed(
 
 function refusal(domain: DomainObservation, taken: ReadonlySet<string>): string | undefined {
   if (taken.has(domain.uuid)) return 'in use already';
-  if (domain.metadata) return `a VM that group ${domain.metadata.group} has made, not a domain of your own`;
+  if (domain.metadata) {
+    const { group } = domain.metadata;
+    const whose = group === undefined ? 'virtscale' : `group ${group}`;
+    return `a VM that ${whose} looks after, not a domain of your own`;
+  }
   if (domain.state === 'running') return 'runs already';
   return domain.state === 'unknown' ? 'its state is not known' : undefined;
 }

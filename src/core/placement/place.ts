@@ -1,71 +1,117 @@
-// Gives VMs to hosts: those that are up and have the memory, in the order of the placement algorithm, one VM after the other.
-// Not here: which of two fitting hosts is better (least-loaded and its siblings).
+// Gives VMs to hosts that fit, one after the other, as the placement algorithm chooses among them; each claim counts for the next.
+// Not here: whether a host fits (obstacles), which of those that fit is better (the algorithms), the words for people (explain).
 
-import type { Choice } from '../decision.ts';
-import type { HostName, Snapshot } from '../model.ts';
-import { vmsText } from '../wording.ts';
-import type { Placement, Room } from './placement.ts';
+import type { HostName, PlacementName, PlacementRules } from '../model.ts';
+import { ask } from './ask.ts';
+import { leastLoaded } from './least-loaded.ts';
+import { obstacleOf, siblingsIn, type Wanted, wantedOf } from './obstacles.ts';
+import type { Candidate, Placement, PlacementContext } from './placement.ts';
+import { BUILT_IN, DEFAULT_PLACEMENT, type Placements } from './registry.ts';
+import { type Need, type Room, type Rooms, withClaim } from './rooms.ts';
 
-export interface HostRoom extends Room {
-  /** Why it takes no VM now; absent when it is up. */
-  readonly closed?: string;
-}
+// Callers find all they need here.
+export { couldEverHold, explain } from './explain.ts';
+export { needOf, type Rooms, roomsOf } from './rooms.ts';
 
-/** What every host has left. Groups decided upon one after the other take from it one after the other. */
-export type Rooms = ReadonlyMap<HostName, HostRoom>;
-
-export function roomsOf(snapshot: Snapshot): Rooms {
-  const promised = new Map<HostName, { vms: number; memoryMiB: number }>();
-  for (const { record, domain } of snapshot.vms) {
-    const sum = promised.get(record.host) ?? { vms: 0, memoryMiB: 0 };
-    sum.vms += 1;
-    // The host does not miss this memory before the guest has touched it.
-    if (record.phase === 'launching') sum.memoryMiB += record.flavor?.memoryMiB ?? domain?.memoryMiB ?? 0;
-    promised.set(record.host, sum);
-  }
-  return new Map(
-    snapshot.hosts.map((host): [HostName, HostRoom] => {
-      const { vms = 0, memoryMiB = 0 } = promised.get(host.name) ?? {};
-      const memoryFreeMiB = (host.last?.capacity.memoryFreeMiB ?? 0) - memoryMiB;
-      const closed = host.state === 'up' ? undefined : `not up: ${host.reason ?? 'it has not answered yet'}`;
-      return [host.name, { host: host.name, vms, memoryFreeMiB, ...(closed !== undefined && { closed }) }];
-    }),
-  );
+export interface PlaceRequest {
+  /** Of each VM. */
+  readonly need: Need;
+  readonly count: number;
+  /** Whose VMs are siblings: the group's name, or the operation's id. */
+  readonly set: string;
+  readonly rules: PlacementRules;
+  readonly allOrNothing: boolean;
 }
 
 export interface Placed {
-  /** One host per VM; fewer than asked for when no host fits any more. */
+  /** One host per VM; fewer than asked for when no more fit; none when all or nothing was asked for and not all fit. */
   readonly hosts: readonly HostName[];
-  readonly choices: readonly Choice[];
+  /** What is left: `rooms` as they were, less what `hosts` take. */
   readonly rooms: Rooms;
+  /** The algorithm that chose. */
+  readonly algorithm: PlacementName;
+  /** Why it is not the one that was asked for, in words for people. */
+  readonly fallback?: string;
+  /** Hosts that fit and that the algorithm did not want: why, by name. */
+  readonly refused?: ReadonlyMap<HostName, string>;
+  /** All or nothing was asked for, and this is all there was room for. */
+  readonly tried?: readonly HostName[];
 }
 
-export function place(rooms: Rooms, count: number, memoryMiB: number, placement: Placement): Placed {
-  const left = new Map(rooms);
-  const taken = new Map<HostName, number>();
+/** An algorithm that is not there, throws or answers nonsense is replaced by `least-loaded`; `fallback` tells. Pure if `placements` are. */
+export function place(rooms: Rooms, request: PlaceRequest, placements: Placements = BUILT_IN): Placed {
+  const { need, count, set, allOrNothing } = request;
+  const wanted = wantedOf(rooms, need, set, request.rules);
+  const all = [...rooms.all];
+  const candidates = all.filter((room) => obstacleOf(room, wanted) === undefined).map((room) => candidateOf(room, set));
   const hosts: HostName[] = [];
-  while (hosts.length < count) {
-    let best: HostRoom | undefined;
-    for (const room of left.values()) {
-      if (room.closed !== undefined || room.memoryFreeMiB < memoryMiB) continue;
-      if (best === undefined || placement.compare(room, best) < 0) best = room;
+  let { algorithm, placement, fallback } = algorithmFor(rooms, request, placements);
+  let refused: ReadonlyMap<HostName, string> | undefined;
+  let { lastHost } = rooms;
+  while (hosts.length < count && candidates.length > 0) {
+    const answer = ask(placement, candidates, contextOf(rooms, need, lastHost), placement !== BUILT_IN.get(algorithm));
+    if ('failed' in answer) {
+      fallback = `placement algorithm ${algorithm} ${answer.failed}`;
+      algorithm = DEFAULT_PLACEMENT;
+      placement = leastLoaded;
+      continue;
     }
-    if (best === undefined) break;
-    hosts.push(best.host);
-    taken.set(best.host, (taken.get(best.host) ?? 0) + 1);
-    left.set(best.host, { ...best, vms: best.vms + 1, memoryFreeMiB: best.memoryFreeMiB - memoryMiB });
+    if ('refused' in answer) {
+      refused = answer.refused;
+      break;
+    }
+    const { host } = answer;
+    hosts.push(host);
+    lastHost = host;
+    claim(all, candidates, rooms.index.get(host) ?? -1, wanted);
   }
-  const choices = [...rooms.values()].map((room) => choiceOf(room, taken.get(room.host) ?? 0, memoryMiB));
-  return { hosts, choices, rooms: left };
+  const used = { algorithm, ...(fallback !== undefined && { fallback }), ...(refused !== undefined && { refused }) };
+  if (allOrNothing && hosts.length < count) return { hosts: [], rooms, tried: hosts, ...used };
+  return { hosts, rooms: { ...rooms, all, ...(lastHost !== undefined && { lastHost }) }, ...used };
 }
 
-function choiceOf(room: HostRoom, taken: number, memoryMiB: number): Choice {
-  const state = `${vmsText(room.vms)}, ${room.memoryFreeMiB} MiB free`;
-  if (taken > 0) return { name: room.host, chosen: true, text: `takes ${vmsText(taken)} (had ${state})` };
-  if (room.closed !== undefined) return { name: room.host, chosen: false, text: room.closed };
-  if (room.memoryFreeMiB < memoryMiB) {
-    const text = `a VM needs ${memoryMiB} MiB, ${Math.max(0, room.memoryFreeMiB)} MiB are left`;
-    return { name: room.host, chosen: false, text };
-  }
-  return { name: room.host, chosen: false, text: `fits (${state}), but others come first` };
+function algorithmFor(
+  rooms: Rooms,
+  { rules }: PlaceRequest,
+  placements: Placements,
+): { readonly algorithm: PlacementName; readonly placement: Placement; readonly fallback: string | undefined } {
+  const name = rules.algorithm ?? rooms.placement ?? DEFAULT_PLACEMENT;
+  const found = placements.get(name);
+  if (found !== undefined) return { algorithm: name, placement: found, fallback: undefined };
+  const fallback = `there is no placement algorithm ${name}`;
+  return { algorithm: DEFAULT_PLACEMENT, placement: leastLoaded, fallback };
+}
+
+function contextOf({ index }: Rooms, need: Need, lastHost: HostName | undefined): PlacementContext {
+  if (lastHost === undefined) return { need };
+  const lastIndex = index.get(lastHost);
+  return { need, lastHost, ...(lastIndex !== undefined && { lastIndex }) };
+}
+
+/** Takes the VM off the room, and the host off the candidates when the next one no longer fits there. */
+function claim(all: Room[], candidates: Candidate[], index: number, wanted: Wanted): void {
+  const room = all[index];
+  const at = candidates.findIndex((candidate) => candidate.index === index);
+  if (room === undefined || at < 0) throw new Error('a host was chosen that is not there');
+  const after = withClaim(room, wanted.need, wanted.set);
+  all[index] = after;
+  if (obstacleOf(after, wanted) === undefined) candidates[at] = candidateOf(after, wanted.set);
+  else candidates.splice(at, 1);
+}
+
+function candidateOf(room: Room, set: string): Candidate {
+  const { host, index, vms, total, promised, cpuRatio } = room;
+  return {
+    host,
+    index,
+    vms: vms.length,
+    siblings: siblingsIn(room, set),
+    total,
+    free: {
+      vcpus: total.vcpus - promised.vcpus,
+      memoryMiB: total.memoryMiB - promised.memoryMiB,
+      diskGiB: total.diskGiB - promised.diskGiB,
+    },
+    ...(cpuRatio !== undefined && { cpuRatio }),
+  };
 }

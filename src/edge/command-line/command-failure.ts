@@ -1,7 +1,7 @@
 // An end of a command that is told to the user in one line: what, where, what to do. Anything else that is thrown is a bug.
 
-/** 2: what was given is wrong. 1: it was right and did not work. */
-export type ExitStatus = 1 | 2;
+/** 2: what was given is wrong. 1: it was right and did not work. 130: Ctrl-C. */
+export type ExitStatus = 1 | 2 | 130;
 
 export class CommandFailure extends Error {
   readonly exitStatus: ExitStatus;

@@ -5,6 +5,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { parseDaemonConfig } from '../../config/daemon-file.ts';
 import { type FileProblem, problemText } from '../../config/file-problem.ts';
+import { placementNamesOf } from '../../config/host-traits.ts';
 import { MAX_POLICY_BYTES, type PolicyCatalog, parsePolicy } from '../../config/policy-file.ts';
 import type { Image } from '../../core/model.ts';
 import { CommandFailure } from './command-failure.ts';
@@ -74,7 +75,7 @@ async function catalogOf({ config, env, cwd }: PolicyCheckOptions): Promise<Poli
   const images = parsed.config.images.map((image): Image => {
     return image.kind === 'file' ? image.image : { name: image.name, path: '', format: 'qcow2' };
   });
-  return { images, flavors: parsed.config.flavors };
+  return { images, flavors: parsed.config.flavors, ...placementNamesOf(parsed.config) };
 }
 
 async function exists(file: string): Promise<boolean> {

@@ -1,26 +1,33 @@
-// The command line: which commands there are, what they take, how they end. Not here: what they do (show, policy-check, serve).
+// The command line: which commands there are and how they end; each family of commands is a file of its own.
+// Not here: what they do, and the daemon (serve).
 
-import type { Writable } from 'node:stream';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { ApiClient, apiUrl, DEFAULT_URL } from './api-client.ts';
-import { CommandFailure } from './command-failure.ts';
+import type { Readable } from 'node:stream';
+import { Command, CommanderError } from 'commander';
+import { addClientCommands } from './client-commands.ts';
+import { contextOf } from './client-context.ts';
+import { CommandFailure, type ExitStatus } from './command-failure.ts';
 import { checkPolicies } from './policy-check.ts';
-import { type ShowContext, showGroups, showHosts, showStatus, showVms, showWhy } from './show.ts';
-import { type EventsOptions, showEvents } from './show-events.ts';
-import { printable, Terminal } from './terminal.ts';
+import { checkedFiles, SEEDS_COMMAND, SEEDS_USAGE, type SeedFiles, withSeedsCommand } from './seeds-form.ts';
+import { type Output, printable, Terminal } from './terminal.ts';
 
 export interface ServeOptions {
   readonly config?: string;
   readonly listen?: string;
   readonly stateDir?: string;
   readonly policies?: string;
+  /** Name of the placement algorithm, in place of the configuration's. */
+  readonly placement?: string;
+  /** Hosts, images and flavors come from these instead of a configuration. */
+  readonly seeds?: SeedFiles;
 }
 
 export interface CommandLine {
   /** Without the interpreter and the script. */
   readonly arguments: readonly string[];
-  readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** Asked for a yes or no when it is a terminal. */
+  readonly stdin?: Readable & { readonly isTTY?: boolean };
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly version: string;
@@ -29,13 +36,18 @@ export interface CommandLine {
   readonly stopEmbedded: (options: ServeOptions, say: (line: string) => void) => Promise<void>;
   /** Ends `events --follow`. */
   readonly signal?: AbortSignal;
+  /** Calls `listener` at the next Ctrl-C instead of ending the process; returns the way back. */
+  readonly onInterrupt?: (listener: () => void) => () => void;
 }
 
-/** Runs one command to its end and returns the exit status: 0, 1 for a failure, 2 for bad input. Never rejects. */
-export async function runCommandLine(line: CommandLine): Promise<0 | 1 | 2> {
+/** Runs one command to its end and returns the exit status: 0, 1 for a failure, 2 for bad input, 130 for Ctrl-C. Never rejects. */
+export async function runCommandLine(line: CommandLine): Promise<0 | ExitStatus> {
   const terminal = new Terminal(line.stdout, line.stderr);
   try {
-    await program(line, terminal).parseAsync([...line.arguments], { from: 'user' });
+    const root = program(line, terminal);
+    const commands = ['help', ...root.commands.map((command) => command.name())];
+    const words = withSeedsCommand(line.arguments, commands, line.cwd);
+    await root.parseAsync([...words], { from: 'user' });
     return 0;
   } catch (error) {
     // Help and version end like this too, with status 0; commander has said what there was to say.
@@ -54,6 +66,7 @@ function messageOf(error: unknown): string {
 function program(line: CommandLine, terminal: Terminal): Command {
   const root = new Command('virtscale')
     .description('Auto Scaling groups for plain libvirt')
+    .usage(`[command] [options]\n       virtscale ${SEEDS_USAGE}`)
     .version(line.version, '-V, --version', 'print the version')
     .exitOverride()
     .configureOutput({
@@ -63,25 +76,8 @@ function program(line: CommandLine, terminal: Terminal): Command {
     })
     .showHelpAfterError('See virtscale --help.');
 
-  root
-    .command('serve')
-    .description('run the daemon')
-    .option('-c, --config <file>', 'configuration (default: virtscale.yaml if there is one)')
-    .option('-l, --listen <host:port>', 'address to listen on (default: 127.0.0.1:7070)')
-    .option('--state-dir <dir>', 'folder of the state (default: the XDG state folder, virtscale/)')
-    .option('--policies <dir>', 'folder of the policy files (default: policies/)')
-    .action((options: ServeOptions) => line.serve(options));
-
-  root
-    .command('embedded')
-    .description('the libvirt hosts that virtscale runs by itself')
-    .command('stop')
-    .description('end them with all their VMs; no process is left (VMs otherwise outlive the daemon)')
-    .option('-c, --config <file>', 'configuration (default: virtscale.yaml if there is one)')
-    .option('--state-dir <dir>', 'folder of the state (default: the XDG state folder, virtscale/)')
-    .action((options: ServeOptions) => line.stopEmbedded(options, (text) => terminal.line(text)));
-
-  addClientCommands(root, line, terminal);
+  addDaemonCommands(root, line, terminal);
+  addClientCommands(root, contextOf(line, terminal), line.signal);
 
   const policy = root.command('policy').description('work with policy files');
   policy
@@ -99,44 +95,46 @@ function program(line: CommandLine, terminal: Terminal): Command {
   return root;
 }
 
-interface ClientOptions {
-  readonly url?: string;
-  readonly json?: boolean;
-}
+const CONFIG = ['-c, --config <file>', 'configuration (default: virtscale.yaml if there is one)'] as const;
+const LISTEN = ['-l, --listen <host:port>', 'address to listen on (default: 127.0.0.1:7070)'] as const;
+const STATE_DIR = ['--state-dir <dir>', 'folder of the state (default: the XDG state folder, virtscale/)'] as const;
+const ALGORITHM = ['--algorithm <name>', "placement algorithm (default: the configuration's)"] as const;
 
-function addClientCommands(root: Command, line: CommandLine, terminal: Terminal): void {
-  const context = ({ url, json = false }: ClientOptions): ShowContext => {
-    const fromEnv = line.env['VIRTSCALE_URL'] || undefined;
-    const at = apiUrl(url ?? fromEnv ?? DEFAULT_URL, url === undefined ? 'VIRTSCALE_URL' : '--url');
-    return { api: new ApiClient(at), terminal, json };
-  };
-  const client = (name: string, description: string): Command =>
-    root
-      .command(name)
-      .description(description)
-      .option('--url <url>', `address of the daemon (default: VIRTSCALE_URL or ${DEFAULT_URL})`)
-      .option('--json', 'print JSON');
+function addDaemonCommands(root: Command, line: CommandLine, terminal: Terminal): void {
+  type Given = Omit<ServeOptions, 'seeds' | 'placement'> & { readonly algorithm?: string };
+  const serve = ({ algorithm, ...options }: Given, seeds?: SeedFiles): Promise<void> =>
+    line.serve({ ...options, ...(algorithm !== undefined && { placement: algorithm }), ...(seeds && { seeds }) });
 
-  client('status', 'the daemon, its groups and its hosts').action((options: ClientOptions) =>
-    showStatus(context(options)),
-  );
-  client('hosts', 'the hosts').action((options: ClientOptions) => showHosts(context(options)));
-  client('vms', 'the VMs')
-    .option('-g, --group <name>', 'only of this group')
-    .action((options: ClientOptions & { group?: string }) => showVms(context(options), options.group));
-  client('groups', 'the groups').action((options: ClientOptions) => showGroups(context(options)));
-  client('why', 'why a group has the VMs it has: its latest evaluation')
-    .argument('<group>')
-    .action((group: string, options: ClientOptions) => showWhy(context(options), group));
-  client('events', 'what happened (with --json: one event a line)')
-    .option('-f, --follow', 'go on with what happens', false)
-    .option('-s, --since <seq>', 'from after this event on (default: the newest 50)', wholeNumber)
-    .option('-g, --group <name>', 'only about this group')
-    .option('-t, --types <types>', 'only of these types, separated by commas')
-    .action((options: ClientOptions & EventsOptions) => showEvents(context(options), options, line.signal));
-}
+  root
+    .command('serve')
+    .description('run the daemon')
+    .option(...CONFIG)
+    .option(...LISTEN)
+    .option(...STATE_DIR)
+    .option('--policies <dir>', 'folder of the policy files (default: policies/)')
+    .option(...ALGORITHM)
+    .action((options: Given) => serve(options));
 
-function wholeNumber(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
-  return Number(text);
+  root
+    .command(SEEDS_COMMAND, { hidden: true })
+    .usage(SEEDS_USAGE)
+    .description('run the daemon on the machines, images and flavors of three files')
+    .argument('<pm-file>', 'the physical machines, one address a line')
+    .argument('<image-file>', 'the disk images, one path a line')
+    .argument('<flavor-file>', 'the instance types, as JSON')
+    .option(...LISTEN)
+    .option(...STATE_DIR)
+    .option(...ALGORITHM)
+    .action((pmFile: string, imageFile: string, flavorFile: string, options: Given) =>
+      serve(options, checkedFiles({ pmFile, imageFile, flavorFile }, line.cwd)),
+    );
+
+  root
+    .command('embedded')
+    .description('the libvirt hosts that virtscale runs by itself')
+    .command('stop')
+    .description('end them with all their VMs; no process is left (VMs otherwise outlive the daemon)')
+    .option(...CONFIG)
+    .option(...STATE_DIR)
+    .action((options: ServeOptions) => line.stopEmbedded(options, (text) => terminal.line(text)));
 }

@@ -92,6 +92,7 @@ function followOnce(
     const socket = new WebSocket(streamUrl(api, { since, group, types }), {
       handshakeTimeout: CONNECT_MS,
       perMessageDeflate: false,
+      headers: api.credentials,
       maxPayload: 16 * 1024 * 1024,
     });
     let silence = setTimeout(() => socket.terminate(), SILENT_MS);

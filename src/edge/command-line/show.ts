@@ -1,4 +1,4 @@
-// What is there, for people or as JSON: status, hosts, vms, groups, why.
+// What is there, for people or as JSON: status, groups, why. Not here: what has commands of its own (hosts, vms, images, …).
 
 import { z } from '@hono/zod-openapi';
 import {
@@ -8,19 +8,15 @@ import {
   type PublicDecision,
   type PublicGroup,
   type PublicGroupDetail,
-  type PublicHost,
-  type PublicVm,
   problemSchema,
-  vmsSchema,
 } from '../schemas.ts';
-import type { ApiClient } from './api-client.ts';
-import type { Cell, Style, Terminal } from './terminal.ts';
+import type { ClientContext } from './client-context.ts';
+import { percent } from './figures.ts';
+import { printHosts } from './hosts.ts';
+import type { Cell, Terminal } from './terminal.ts';
 
-export interface ShowContext {
-  readonly api: ApiClient;
-  readonly terminal: Terminal;
-  readonly json: boolean;
-}
+/** What showing takes: no waiting, no questions. */
+export type ShowContext = Pick<ClientContext, 'api' | 'terminal' | 'json'>;
 
 const healthSchema = z.object({ status: z.string(), version: z.string() });
 
@@ -44,18 +40,6 @@ export async function showStatus({ api, terminal, json }: ShowContext): Promise<
   printGroups(terminal, groups);
   terminal.line('');
   printHosts(terminal, hosts);
-}
-
-export async function showHosts({ api, terminal, json }: ShowContext): Promise<void> {
-  const { hosts } = await api.get('/v1/hosts', hostsSchema);
-  if (json) return terminal.json(hosts, 2);
-  printHosts(terminal, hosts);
-}
-
-export async function showVms({ api, terminal, json }: ShowContext, group?: string): Promise<void> {
-  const { vms } = await api.get('/v1/vms', vmsSchema, { group });
-  if (json) return terminal.json(vms, 2);
-  printVms(terminal, vms);
 }
 
 export async function showGroups({ api, terminal, json }: ShowContext): Promise<void> {
@@ -85,44 +69,6 @@ function printGroups(terminal: Terminal, groups: readonly PublicGroup[]): void {
 function stateOf(group: PublicGroup): Cell {
   if (group.breaker.open) return { text: 'launches stopped', style: 'red' };
   return group.paused ? { text: 'paused', style: 'yellow' } : { text: 'active', style: 'green' };
-}
-
-function printHosts(terminal: Terminal, hosts: readonly PublicHost[]): void {
-  const rows = hosts.map(({ name, uri, state, capacity, vmCount, domainCount, accel, reason }): (Cell | string)[] => [
-    { text: name, style: 'bold' },
-    { text: state, style: state === 'up' ? 'green' : state === 'stale' ? 'yellow' : 'red' },
-    `${vmCount}/${domainCount}`,
-    capacity === undefined ? '–' : `${capacity.cpus}`,
-    capacity === undefined ? '–' : `${gib(capacity.memoryFreeMiB)}/${gib(capacity.memoryMiB)} GiB`,
-    capacity === undefined ? '–' : `${capacity.diskFreeGiB.toFixed(0)}/${capacity.diskGiB.toFixed(0)} GiB`,
-    accel ?? '–',
-    reason ?? uri,
-  ]);
-  const heads = ['HOST', 'STATE', 'VMS/DOMAINS', 'CPUS', 'MEMORY FREE', 'DISK FREE', 'ACCEL', ''];
-  terminal.table(heads, rows, 'No hosts.');
-}
-
-const PHASE_STYLES: Readonly<Record<PublicVm['phase'], Style>> = {
-  launching: 'yellow',
-  'in-service': 'green',
-  draining: 'yellow',
-  removing: 'yellow',
-};
-
-function printVms(terminal: Terminal, vms: readonly PublicVm[]): void {
-  const rows = vms.map((vm): (Cell | string)[] => [
-    `${vm.id}`,
-    { text: vm.name, style: 'bold' },
-    vm.group,
-    vm.host,
-    { text: vm.phase, style: PHASE_STYLES[vm.phase] },
-    vm.state,
-    percent(vm.cpuPercent),
-    vm.endpoint === undefined ? '–' : `${vm.endpoint.address}:${vm.endpoint.port}`,
-    vm.phaseAt,
-    vm.reason ?? '',
-  ]);
-  terminal.table(['ID', 'NAME', 'GROUP', 'HOST', 'PHASE', 'DOMAIN', 'CPU', 'ENDPOINT', 'SINCE', ''], rows, 'No VMs.');
 }
 
 function printWhy(terminal: Terminal, group: PublicGroupDetail): void {
@@ -161,12 +107,4 @@ function trailOf(decision: PublicDecision): readonly (readonly [title: string, l
     ['HOSTS', decision.hosts.map(choice)],
     ['VMS TO REMOVE', decision.victims.map(choice)],
   ];
-}
-
-function percent(value: number | undefined): string {
-  return value === undefined ? '–' : `${value.toFixed(0)} %`;
-}
-
-function gib(mib: number): string {
-  return (mib / 1024).toFixed(1);
 }

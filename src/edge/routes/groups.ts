@@ -2,18 +2,22 @@
 
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { CommandResult, GroupStatus } from '../../engine/view.ts';
-import { idempotent } from '../idempotency.ts';
+import { checkIfMatch, etagOf } from '../etag.ts';
 import { ProblemError } from '../problem.ts';
+import { accepted } from '../refusals.ts';
 import { publicGroup, publicGroupDetail } from '../representation.ts';
 import { groupDetailSchema, groupsSchema } from '../schemas.ts';
-import { answered, groupNameParams, jsonResponse, problemResponses, type RouteContext } from './route-parts.ts';
-
-const headers = z.object({
-  'idempotency-key': z.string().optional().openapi({
-    description: 'The same key with the same request gets the same answer for an hour, without doing it again',
-  }),
-});
-const noQuery = z.strictObject({});
+import {
+  answered,
+  groupNameParams,
+  ifMatchHeader,
+  jsonResponse,
+  keyHeader,
+  noQuery,
+  problemResponses,
+  type RouteContext,
+  writeProblems,
+} from './route-parts.ts';
 
 const listGroups = createRoute({
   method: 'get',
@@ -21,7 +25,7 @@ const listGroups = createRoute({
   tags: ['groups'],
   summary: 'All groups',
   request: { query: noQuery },
-  responses: { 200: jsonResponse(groupsSchema, 'The groups'), ...problemResponses(400) },
+  responses: { 200: jsonResponse(groupsSchema, 'The groups'), ...problemResponses() },
 });
 
 const getGroup = createRoute({
@@ -30,7 +34,7 @@ const getGroup = createRoute({
   tags: ['groups'],
   summary: 'One group with its VMs and its latest evaluation: the answer to "why"',
   request: { params: groupNameParams, query: noQuery },
-  responses: { 200: jsonResponse(groupDetailSchema, 'The group'), ...problemResponses(400, 404) },
+  responses: { 200: jsonResponse(groupDetailSchema, 'The group'), ...problemResponses(404) },
 });
 
 const patchGroup = createRoute({
@@ -41,7 +45,7 @@ const patchGroup = createRoute({
   request: {
     params: groupNameParams,
     query: noQuery,
-    headers,
+    headers: ifMatchHeader,
     body: {
       required: true,
       content: {
@@ -53,7 +57,7 @@ const patchGroup = createRoute({
   },
   responses: {
     200: jsonResponse(groupDetailSchema, 'The group as it is now; the next turn begins at once'),
-    ...problemResponses(400, 403, 404, 409, 413, 415, 422, 503),
+    ...writeProblems(404, 412),
   },
 });
 
@@ -63,10 +67,10 @@ function command(verb: 'pause' | 'resume', summary: string) {
     path: `/v1/groups/{name}/${verb}` as const,
     tags: ['groups'],
     summary,
-    request: { params: groupNameParams, query: noQuery, headers },
+    request: { params: groupNameParams, query: noQuery, headers: keyHeader },
     responses: {
       200: jsonResponse(groupDetailSchema, 'The group as it is now'),
-      ...problemResponses(400, 403, 404, 409, 413, 415, 422, 503),
+      ...writeProblems(404),
     },
   });
 }
@@ -81,33 +85,35 @@ export function addGroupRoutes(app: OpenAPIHono, { engine, clock }: RouteContext
     const { name } = c.req.valid('param');
     const group = engine.group(name);
     if (group === undefined) throw new ProblemError('not-found', `there is no group ${JSON.stringify(name)}`);
-    return c.json(publicGroupDetail(group, clock), 200);
+    return c.json(publicGroupDetail(group, clock), 200, { etag: groupTag(group) });
   });
-
-  // One cache for all writes: a key names one request, wherever it goes.
-  const once = idempotent();
-  app.on('PATCH', '/v1/groups/:name', once);
-  app.on('POST', ['/v1/groups/:name/pause', '/v1/groups/:name/resume'], once);
 
   app.openapi(patchGroup, async (c) => {
     const { name } = c.req.valid('param');
     const { desired } = c.req.valid('json');
-    const group = accepted(await answered('setting the desired size', engine.setDesired(name, desired)));
-    return c.json(publicGroupDetail(group, clock), 200);
+    const before = engine.group(name);
+    if (before !== undefined) checkIfMatch(c.req.header('if-match'), groupTag(before));
+    const group = changed(await answered('setting the desired size', engine.setDesired(name, desired)));
+    return c.json(publicGroupDetail(group, clock), 200, { etag: groupTag(group) });
   });
 
   app.openapi(pauseGroup, async (c) => {
-    const group = accepted(await answered('pausing the group', engine.pause(c.req.valid('param').name)));
+    const group = changed(await answered('pausing the group', engine.pause(c.req.valid('param').name)));
     return c.json(publicGroupDetail(group, clock), 200);
   });
 
   app.openapi(resumeGroup, async (c) => {
-    const group = accepted(await answered('resuming the group', engine.resume(c.req.valid('param').name)));
+    const group = changed(await answered('resuming the group', engine.resume(c.req.valid('param').name)));
     return c.json(publicGroupDetail(group, clock), 200);
   });
 }
 
-function accepted(result: CommandResult<GroupStatus>): GroupStatus {
-  if (result.ok) return result.value;
-  throw new ProblemError(result.refused === 'not-found' ? 'not-found' : 'conflict', result.reason);
+/** A size outside the policy's range conflicts with the policy; the request is not wrong in itself. */
+function changed(result: CommandResult<GroupStatus>): GroupStatus {
+  return accepted(!result.ok && result.refused === 'invalid' ? { ...result, refused: 'conflict' } : result);
+}
+
+/** Of what may be edited, and what limits it. */
+function groupTag({ policy, memory }: GroupStatus): string {
+  return etagOf([policy.group, policy.min, policy.max, memory.desired, memory.paused]);
 }

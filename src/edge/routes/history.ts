@@ -21,7 +21,7 @@ const listDecisions = createRoute({
       before: idSchema.optional().openapi({ description: 'Only those older than this decision (its id)' }),
     }),
   },
-  responses: { 200: jsonResponse(decisionsSchema, 'One page'), ...problemResponses(400, 503) },
+  responses: { 200: jsonResponse(decisionsSchema, 'One page'), ...problemResponses(503) },
 });
 
 const getDecision = createRoute({
@@ -30,7 +30,7 @@ const getDecision = createRoute({
   tags: ['decisions'],
   summary: 'One decision with its trail: what each rule said, what limited it, which host and VM were taken and why',
   request: { params: z.object({ id: idSchema }), query: z.strictObject({}) },
-  responses: { 200: jsonResponse(decisionSchema, 'The decision'), ...problemResponses(400, 404, 503) },
+  responses: { 200: jsonResponse(decisionSchema, 'The decision'), ...problemResponses(404, 503) },
 });
 
 const listEvents = createRoute({
@@ -46,7 +46,7 @@ const listEvents = createRoute({
   },
   responses: {
     200: jsonResponse(eventsSchema, 'One page. Without `since` from the oldest event kept'),
-    ...problemResponses(400, 409, 410, 503),
+    ...problemResponses(409, 410, 503),
   },
 });
 

@@ -3,10 +3,13 @@
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { EngineView } from '../../engine/view.ts';
 import { withDeadline } from '../deadline.ts';
+import { etagOf, isUnchanged } from '../etag.ts';
+import { openApiDocument } from '../openapi.ts';
 import { ProblemError } from '../problem.ts';
 import { docsPage } from '../web/docs-page.ts';
 import type { Page } from '../web/page.ts';
 import { statusPage } from '../web/status-page.ts';
+import { notModified } from './route-parts.ts';
 
 export interface MetricsText {
   readonly contentType: string;
@@ -36,23 +39,20 @@ export function addOperationalRoutes(
     return c.body(text, 200, { 'content-type': metrics.contentType });
   });
 
-  app.get('/v1/openapi.json', (c) =>
-    c.json(
-      app.getOpenAPI31Document({
-        openapi: '3.1.0',
-        info: {
-          title: 'virtscale',
-          version,
-          description: 'Auto Scaling groups for plain libvirt. Problems are RFC 9457 documents.',
-          license: { name: 'MIT' },
-        },
-        servers: [{ url: '/' }],
-      }),
-    ),
-  );
+  let document: { readonly text: string; readonly etag: string } | undefined;
+  app.get('/v1/openapi.json', (c) => {
+    document ??= withTag(JSON.stringify(openApiDocument(app, version)));
+    const { text, etag } = document;
+    if (isUnchanged(c.req.header('if-none-match'), etag)) return notModified(etag);
+    return c.body(text, 200, { 'content-type': 'application/json', etag });
+  });
 
   app.get('/v1/docs', () => pageResponse(docsPage));
   app.get('/', () => pageResponse(statusPage));
+}
+
+function withTag(text: string): { readonly text: string; readonly etag: string } {
+  return { text, etag: etagOf(text) };
 }
 
 function pageResponse(page: Page): Response {

@@ -17,6 +17,7 @@ progress { width: 6rem; height: .55rem; accent-color: var(--accent); vertical-al
 `;
 
 const BODY = `<header><h1>virtscale</h1><a href="/v1/docs">API</a><a href="/metrics">metrics</a>
+<label id="tokens" hidden>Token <input id="token" type="password" autocomplete="off" spellcheck="false" placeholder="vs_… (kept in this tab only)"></label>
 <span id="live" class="tag warn">connecting</span></header>
 <main>
 <h2>Groups</h2><div class="groups" id="groups"><p class="dim">Reading…</p></div>
@@ -33,7 +34,7 @@ const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 const byId = (id) => document.getElementById(id);
-const LOUD = { up: 'good', 'in-service': 'good', running: 'good', launching: 'warn', draining: 'warn', removing: 'warn', stale: 'warn', unknown: 'warn', down: 'bad', absent: 'bad', stopped: 'bad' };
+const LOUD = { up: 'good', 'in-service': 'good', running: 'good', launching: 'warn', draining: 'warn', removing: 'warn', connecting: 'warn', slow: 'warn', cordoned: 'warn', paused: 'warn', unknown: 'warn', unreachable: 'bad', absent: 'bad', stopped: 'bad' };
 const tag = (text) => make('span', { class: 'tag ' + (LOUD[text] ?? 'dim') }, text);
 const cpu = (value) => value === undefined ? make('span', { class: 'dim' }, '–')
   : make('span', {}, make('progress', { max: 100, value: value.toFixed(1) }), value.toFixed(0) + ' %');
@@ -47,13 +48,19 @@ const groupCard = (group) => make('div', { class: 'card' },
     group.paused ? make('span', { class: 'tag warn' }, 'paused') : group.breaker.open ? make('span', { class: 'tag bad' }, 'launches stopped') : undefined),
   make('div', { class: 'row' }, make('span', {}, make('span', { class: 'big' }, group.vmCounts.inService), make('span', { class: 'dim' }, ' of ' + (group.desired ?? '?') + ' wanted, ' + group.min + ' to ' + group.max)), cpu(group.cpuPercent)),
   make('p', { class: 'why dim' }, group.breaker.open ? group.breaker.reason ?? '' : group.text ?? 'Not evaluated yet.'));
-const vmRow = (vm) => [vm.id, vm.name, vm.group, vm.host, tag(vm.phase), tag(vm.state), cpu(vm.cpuPercent), vm.endpoint ? make('span', { class: 'mono' }, vm.endpoint.address + ':' + vm.endpoint.port) : '', clock(vm.phaseAt)];
-const hostRow = (host) => [host.name, tag(host.state), host.vmCount + ' of ' + host.domainCount,
+const vmRow = (vm) => [vm.id, vm.name, vm.group ?? '', vm.host, tag(vm.phase), tag(vm.state), cpu(vm.cpuPercent), vm.endpoint ? make('span', { class: 'mono' }, vm.endpoint.address + ':' + vm.endpoint.port) : '', clock(vm.phaseAt)];
+const hostRow = (host) => [host.name, make('span', {}, tag(host.state), host.cordoned === undefined ? undefined : tag('cordoned')), host.vmCount + ' of ' + host.domainCount,
   host.capacity ? host.capacity.cpus : '', host.capacity ? (host.capacity.memoryFreeMiB / 1024).toFixed(1) + ' of ' + (host.capacity.memoryMiB / 1024).toFixed(1) + ' GiB' : '',
-  host.capacity ? host.capacity.diskFreeGiB.toFixed(0) + ' of ' + host.capacity.diskGiB.toFixed(0) + ' GiB' : '', host.accel ?? '', host.reason ?? ''];
+  host.capacity ? host.capacity.diskFreeGiB.toFixed(0) + ' of ' + host.capacity.diskGiB.toFixed(0) + ' GiB' : '', host.accel ?? '', host.reason ?? host.cordoned ?? ''];
 
+const token = byId('token');
+token.value = sessionStorage.getItem('virtscale-token') ?? '';
+token.addEventListener('change', () => { sessionStorage.setItem('virtscale-token', token.value.trim()); refresh(); });
 const read = async (path) => {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(10000) });
+  const headers = token.value.trim() === '' ? {} : { authorization: 'Bearer ' + token.value.trim() };
+  const answer = await fetch(path, { headers, signal: AbortSignal.timeout(10000) });
+  byId('tokens').hidden = byId('tokens').hidden && answer.status !== 401;
+  if (answer.status === 401) throw new Error('a token is needed');
   if (!answer.ok) throw new Error(path + ': HTTP ' + answer.status);
   return answer.json();
 };
@@ -63,12 +70,12 @@ const refresh = async () => {
   if (reading) { again = true; return; }
   reading = true;
   try {
-    const [{ groups }, { vms }, { hosts }] = await Promise.all([read('/v1/groups'), read('/v1/vms'), read('/v1/hosts')]);
+    const [{ groups }, { vms }, { hosts }] = await Promise.all([read('/v1/groups'), read('/v1/vms?limit=1000'), read('/v1/hosts')]);
     byId('groups').replaceChildren(...(groups.length > 0 ? groups.map(groupCard) : [make('p', { class: 'dim' }, 'No policy is loaded.')]));
     byId('vms').replaceChildren(table(['id', 'name', 'group', 'host', 'phase', 'domain', 'CPU', 'endpoint', 'since'], vms.map(vmRow), 'No VMs.'));
     byId('hosts').replaceChildren(table(['name', 'state', 'VMs of domains', 'CPUs', 'memory free', 'disk free', 'accelerator', ''], hosts.map(hostRow), 'No hosts.'));
   } catch (error) {
-    byId('groups').replaceChildren(make('p', { class: 'bad' }, 'The daemon does not answer: ' + error.message));
+    byId('groups').replaceChildren(make('p', { class: 'bad' }, 'Nothing to show: ' + error.message));
   } finally {
     reading = false;
     if (again) { again = false; setTimeout(refresh, 200); }
@@ -86,7 +93,8 @@ let waitMs = 500;
 const connect = () => {
   const url = new URL('/v1/events' + (since === undefined ? '' : '?since=' + since), location.href);
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
-  const socket = new WebSocket(url);
+  const text = token.value.trim();
+  const socket = text === '' ? new WebSocket(url) : new WebSocket(url, ['virtscale.events', 'virtscale.bearer.' + text]);
   socket.onmessage = (message) => {
     const event = JSON.parse(message.data);
     if (event.type === 'hello') { since ??= event.seq; waitMs = 500; live('live', 'good'); }
@@ -100,6 +108,7 @@ const connect = () => {
     waitMs = Math.min(waitMs * 2, 10000);
   };
 };
+byId('tokens').hidden = true;
 refresh();
 connect();
 setInterval(refresh, 5000);

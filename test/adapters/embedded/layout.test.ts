@@ -6,6 +6,7 @@ import {
   ensureShortPath,
   findLayout,
   hostFolder,
+  makeImagesFolder,
   makeLayout,
   removeShortPath,
 } from '../../../src/adapters/hypervisor/embedded/layout.ts';
@@ -48,6 +49,12 @@ describe('layout', () => {
     expect(await hostFolder(join(base, 'closed/state'), false)).toBe(join(base, 'closed/state/embedded'));
     expect(await hostFolder(join(base, 'open/state'), true)).toBe(join(base, 'open/state/embedded'));
     expect(await hostFolder(join(base, 'closed/state'), true)).toMatch(/^\/var\/lib\/virtscale\/host-[0-9a-f]{8}$/);
+  });
+
+  it('has one folder for images beside all hosts of a daemon', async () => {
+    const state = join(base, 'state');
+    expect(await makeImagesFolder(state, true)).toBe(join(state, 'guest-images'));
+    expect(await makeImagesFolder(join(state, '../state'), true)).toBe(join(state, 'guest-images'));
   });
 
   it('does not follow a short link that leads elsewhere', async () => {

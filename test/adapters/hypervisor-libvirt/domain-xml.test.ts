@@ -4,11 +4,28 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type DomainXmlOptions, domainXml, macAddress } from '../../../src/adapters/hypervisor/libvirt/domain-xml.ts';
-import { METADATA_URI, metadataXml, readMetadata } from '../../../src/adapters/hypervisor/libvirt/vm-metadata.ts';
-import { overlayXml, readVolume, vmNameOf, volumeName } from '../../../src/adapters/hypervisor/libvirt/volume-xml.ts';
+import {
+  METADATA_URI,
+  metadataElement,
+  metadataXml,
+  readMetadata,
+} from '../../../src/adapters/hypervisor/libvirt/vm-metadata.ts';
+import {
+  baseName,
+  consoleName,
+  holdsNoDisk,
+  isBaseOf,
+  isConsoleOf,
+  markerName,
+  readMarker,
+  seedName,
+  vmNameOf,
+  volumeName,
+} from '../../../src/adapters/hypervisor/libvirt/volume-names.ts';
+import { diskXml, fileXml, readVolume } from '../../../src/adapters/hypervisor/libvirt/volume-xml.ts';
 import { element, escapeXml } from '../../../src/adapters/hypervisor/libvirt/xml-text.ts';
 import { allBelow, childOf, parseXml } from '../../../src/adapters/hypervisor/libvirt/xml-tree.ts';
-import type { VmMetadata } from '../../../src/core/model.ts';
+import type { Image, VmMetadata } from '../../../src/core/model.ts';
 import type { VmSpec } from '../../../src/ports/hypervisor.ts';
 
 /** Any text XML can hold: no control characters but tab and line ends, no lone surrogates. */
@@ -18,15 +35,16 @@ const text = fc
   .map((raw) => raw.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, ''));
 const nasty = fc.oneof(text, fc.constantFrom(`]]><a b='"&`, '<!--', '&amp;', "'><domain/>", '\t\n\r'));
 
+const image: Image = {
+  name: 'backend',
+  path: '/img/root.qcow2',
+  format: 'qcow2',
+  direct: { kernel: '/img/vmlinuz', initrd: '/img/initrd.img', args: 'console=ttyS0 quiet' },
+};
 const spec: VmSpec = {
   name: 'web-1',
   uuid: '11111111-2222-4333-8444-555555555555',
-  image: {
-    name: 'backend',
-    path: '/img/root.qcow2',
-    format: 'qcow2',
-    direct: { kernel: '/img/vmlinuz', initrd: '/img/initrd.img', args: 'console=ttyS0 quiet' },
-  },
+  image,
   flavor: { name: 'small', vcpus: 2, memoryMiB: 128 },
   ready: { http: { port: 8000, path: '/' } },
   metadata: { id: 7, group: 'web', owner: 'me', operation: 'd-1', image: 'backend', flavor: 'small' },
@@ -71,14 +89,16 @@ describe('metadata', () => {
       image: nasty,
       flavor: nasty,
       endpoint: fc.record({ address: fc.ipV4(), port: fc.integer({ min: 1, max: 65_535 }) }),
+      adopted: fc.constant(true),
     },
-    { requiredKeys: ['id', 'group', 'owner', 'operation', 'image', 'flavor'] },
+    { requiredKeys: ['id', 'owner', 'operation', 'image', 'flavor'] },
   );
 
   test('comes back as it was written', () => {
     fc.assert(
       fc.property(metadata, (written) => {
         expect(readMetadata(metadataXml(written).xml)).toEqual(written);
+        expect(readMetadata(metadataElement(written).xml)).toEqual(written);
       }),
     );
   });
@@ -139,8 +159,8 @@ describe('a domain', () => {
     expect(childOf(os, 'cmdline')?.text).toBe('console=ttyS0 quiet ip=fixed');
     const onBridge = domainXml(spec, { ...forwarded, network: { kind: 'bridge', name: 'br0' } });
     expect(childOf(parseXml(onBridge), 'os', 'cmdline')?.text).toBe('console=ttyS0 quiet');
-    const { direct: _, ...image } = spec.image;
-    const loader = childOf(parseXml(domainXml({ ...spec, image }, forwarded)), 'os');
+    const { direct: _, ...plain } = image;
+    const loader = childOf(parseXml(domainXml({ ...spec, image: plain }, forwarded)), 'os');
     expect(childOf(loader, 'kernel')).toBeUndefined();
     expect(childOf(loader, 'boot')?.attributes['dev']).toBe('hd');
   });
@@ -164,17 +184,46 @@ describe('a domain', () => {
     expect(allBelow(domain, 'arg')).toEqual([]);
   });
 
-  test('its serial output goes to a file of its own when there is a folder for it', () => {
-    const serial = allBelow(parseXml(domainXml(spec, { ...forwarded, consoleDir: '/logs' })), 'serial')[0];
-    expect(serial?.attributes['type']).toBe('file');
-    expect(childOf(serial, 'source')?.attributes['path']).toBe('/logs/web-1.log');
+  test('an empty disk is tried first, then the network where there is one to boot from', () => {
+    const { image: _, ...blank } = spec;
+    const bootsFrom = (options: DomainXmlOptions): unknown[] =>
+      allBelow(parseXml(domainXml(blank, options)), 'boot').map(({ attributes }) => attributes['dev']);
+    expect(bootsFrom(forwarded)).toEqual(['hd']);
+    const onBridge = { accel: 'qemu', network: { kind: 'bridge', name: 'br0' }, diskPath: '/d' } as const;
+    expect(bootsFrom(onBridge)).toEqual(['hd', 'network']);
+    expect(allBelow(parseXml(domainXml(blank, onBridge)), 'rom')).toEqual([]);
+    expect(allBelow(parseXml(domainXml(spec, onBridge)), 'rom')[0]?.attributes['enabled']).toBe('no');
+  });
+
+  test('without a readiness check port 80 is forwarded', () => {
+    const { ready: _, ...unchecked } = spec;
+    const args = allBelow(parseXml(domainXml(unchecked, forwarded)), 'arg').map(
+      ({ attributes }) => attributes['value'],
+    );
+    expect(args[1]).toMatch(/-:80$/);
+  });
+
+  test('the seed image for cloud-init is a second disk that the guest cannot write to', () => {
+    const [disk, seed] = allBelow(parseXml(domainXml(spec, { ...forwarded, seedPath: '/pool/s.iso' })), 'disk');
+    expect(childOf(seed, 'source')?.attributes['file']).toBe('/pool/s.iso');
+    expect(childOf(seed, 'driver')?.attributes['type']).toBe('raw');
+    expect(childOf(seed, 'readonly')).toBeDefined();
+    expect(childOf(seed, 'address')?.attributes).not.toEqual(childOf(disk, 'address')?.attributes);
+  });
+
+  test('its serial output is also kept in a file when there is a place for it, a new one for each start', () => {
+    const [serial] = allBelow(parseXml(domainXml(spec, { ...forwarded, consolePath: '/pool/x.log' })), 'serial');
+    expect(serial?.attributes['type']).toBe('pty');
+    expect(childOf(serial, 'log')?.attributes).toEqual({ file: '/pool/x.log', append: 'off' });
+    expect(allBelow(parseXml(domainXml(spec, forwarded)), 'log')).toEqual([]);
   });
 
   test('nothing that is written into it becomes an element', () => {
     const shape = (name: string): unknown => {
       const strip = (at: ReturnType<typeof parseXml>): unknown => [at.name, at.children.map(strip)];
-      const image = { ...spec.image, direct: { kernel: name, initrd: name, args: name } };
-      return strip(parseXml(domainXml({ ...spec, name, image }, { ...forwarded, diskPath: name, consoleDir: name })));
+      const named = { ...image, direct: { kernel: name, initrd: name, args: name } };
+      const paths = { diskPath: name, seedPath: name, consolePath: name };
+      return strip(parseXml(domainXml({ ...spec, name, image: named }, { ...forwarded, ...paths })));
     };
     const plain = shape('x');
     fc.assert(
@@ -206,23 +255,58 @@ describe('volumes', () => {
     }
   });
 
-  test('an overlay names its image and format, and a size only when the flavor has one', () => {
-    const sized = parseXml(overlayXml('web-1', spec.image, 5));
-    expect(childOf(sized, 'capacity')).toMatchObject({ text: '5', attributes: { unit: 'GiB' } });
+  test('whatever a VM is called, no volume of it is taken for something else', () => {
+    const sha256 = 'ab'.repeat(32);
+    const marker = markerName({ sha256, fileBytes: 12, allocatedBytes: 0, id: '01234567' });
+    fc.assert(
+      fc.property(fc.oneof(nasty, fc.constantFrom('image-x', baseName(sha256, '01234567'), marker)), (name) => {
+        const volumes = [volumeName(name), seedName(name), consoleName(name), `${consoleName(name)}.0`];
+        expect(volumes.map((volume) => vmNameOf(volume))).toEqual([name || undefined, undefined, undefined, undefined]);
+        expect(volumes.map((volume) => isConsoleOf(volume, name))).toEqual([false, false, true, true]);
+        expect(volumes.map(holdsNoDisk)).toEqual([false, true, true, true]);
+        for (const volume of volumes) {
+          expect(readMarker(volume)).toBeUndefined();
+          expect(isBaseOf(volume, sha256)).toBe(false);
+        }
+      }),
+    );
+    expect(vmNameOf(marker) ?? vmNameOf(baseName(sha256, '01234567'))).toBeUndefined();
+    expect(isConsoleOf('vs-web-10.console.log', 'web-1')).toBe(false);
+    expect(isConsoleOf('vs-web-1.console.log.x', 'web-1')).toBe(false);
+  });
+
+  test("an image's marker says which it is, and is read back only whole", () => {
+    const made = { sha256: '0f'.repeat(32), fileBytes: 2 ** 45, allocatedBytes: 2 ** 45, id: '89abcdef' };
+    expect(readMarker(markerName(made))).toEqual(made);
+    expect(isBaseOf(baseName(made.sha256, made.id), made.sha256)).toBe(true);
+    expect(isBaseOf(baseName(made.sha256, made.id), 'ee'.repeat(32))).toBe(false);
+    for (let length = 0; length < markerName(made).length; length += 1) {
+      expect(readMarker(markerName(made).slice(0, length))).toBeUndefined();
+    }
+  });
+
+  test('an overlay names its image and format, and a size only when there is one; a file takes no space yet', () => {
+    const backing = { path: '/img/root.qcow2', format: 'qcow2' } as const;
+    const sized = parseXml(diskXml('web-1', backing, 5000));
+    expect(childOf(sized, 'capacity')).toMatchObject({ text: '5000', attributes: { unit: 'bytes' } });
     expect(childOf(sized, 'backingStore', 'path')?.text).toBe('/img/root.qcow2');
     expect(childOf(sized, 'backingStore', 'format')?.attributes['type']).toBe('qcow2');
-    expect(childOf(parseXml(overlayXml('web-1', spec.image, undefined)), 'capacity')).toBeUndefined();
+    expect(childOf(parseXml(diskXml('web-1', backing, undefined)), 'capacity')).toBeUndefined();
+    expect(childOf(parseXml(diskXml('web-1', undefined, 5000)), 'backingStore')).toBeUndefined();
+    expect(childOf(parseXml(fileXml('x', 7)), 'allocation')?.text).toBe('0');
   });
 
   test('libvirt tells of a volume in this form', () => {
     const xml = `<volume type='file'><name>vs-web-1.qcow2</name><key>/pool/vs-web-1.qcow2</key>
-      <capacity unit='bytes'>67108864</capacity><allocation unit='bytes'>200704</allocation>
+      <capacity unit='bytes'>67108864</capacity><allocation unit='bytes'>200704</allocation><physical unit='bytes'>196768</physical>
       <target><path>/pool/vs-web-1.qcow2</path><format type='qcow2'/></target>
       <backingStore><path>/img/root.qcow2</path><format type='qcow2'/></backingStore></volume>`;
     expect(readVolume(xml)).toEqual({
       path: '/pool/vs-web-1.qcow2',
       format: 'qcow2',
       capacityBytes: 67_108_864,
+      physicalBytes: 196_768,
+      allocationBytes: 200_704,
       backingPath: '/img/root.qcow2',
       backingFormat: 'qcow2',
     });

@@ -104,6 +104,70 @@ describe('observe', () => {
     expect((await hypervisor.observe(never)).domains).toMatchObject([{ state: expected }]);
   });
 
+  test('one that somebody suspended runs, and is told to be paused', async () => {
+    domains = [fakeDomain(1), fakeDomain(2)];
+    daemon.on('DOMAIN_GET_INFO', (call) => {
+      const state = call.args.dom.uuid === fakeDomain(1).uuid ? DomainState.PAUSED : DomainState.RUNNING;
+      call.reply({ state, maxMem: 1024n, memory: 0n, nrVirtCpu: 1, cpuTime: 0n });
+    });
+    const { domains: seen } = await hypervisor.observe(never);
+    expect(seen[0]).toMatchObject({ state: 'running', paused: true });
+    expect(seen[1]).not.toHaveProperty('paused');
+  });
+
+  test("others' domains that nobody watches are counted at every fifth poll, but seen to start and stop at each", async () => {
+    daemon.on('DOMAIN_GET_METADATA', (call) => {
+      if (call.args.dom.uuid === fakeDomain(1).uuid) call.reply({ metadata: metadataXml(metadataOf(1)).xml });
+      else call.fail({ code: ErrorCode.NO_DOMAIN_METADATA, message: 'none' });
+    });
+    domains = Array.from({ length: 10 }, (_, n) => fakeDomain(n + 1));
+    const watched = fakeDomain(2).uuid;
+    const poll = () => hypervisor.observe(never, (uuid) => uuid === watched);
+    // Whose they are is known after the first polls, which race the resync of the events.
+    for (let n = 0; n < 3; n += 1) await poll();
+    const connection = await daemon.connection(0);
+    const asked = () => connection.calls('DOMAIN_GET_INFO').length;
+    const before = asked();
+    let seen = await poll();
+    for (let n = 1; n < 10; n += 1) seen = await poll();
+    // Ours and the watched one ten times, the eight others twice.
+    expect(asked() - before).toBe(10 * 2 + 8 * 2);
+    expect(seen.domains.map(({ cpuTimeNs, name }) => [name, cpuTimeNs])).toEqual(
+      domains.map(({ name }) => [name, 1_230_000_000]),
+    );
+    domains[4] = fakeDomain(5, -1);
+    domains[5] = fakeDomain(6, 77);
+    const stopped = await poll();
+    expect(stopped.domains[4]).toMatchObject({ name: 'vm5', state: 'stopped' });
+    expect(stopped.domains[4]).not.toHaveProperty('cpuTimeNs');
+    expect(stopped.domains[5]?.readAtMs).toBeGreaterThanOrEqual(stopped.startedAtMs);
+    const everybody = asked();
+    await hypervisor.observe(never);
+    expect(asked() - everybody).toBe(10);
+  });
+
+  test('the CPUs in use are those between two readings, and start anew with the host', async () => {
+    let times = { kernel: 0n, user: 0n, idle: 0n, iowait: 0n };
+    daemon.on('NODE_GET_CPU_STATS', (call) => {
+      const params = Object.entries(times).map(([field, value]) => ({ field, value }));
+      call.reply({ params: call.args.nparams === 0 ? [] : params, nparams: params.length });
+    });
+    const ratio = async () => (await hypervisor.observe(never)).capacity.cpuRatio;
+    expect(await ratio()).toBeUndefined();
+    const second = 1_000_000_000n;
+    times = { kernel: second / 4n, user: second / 2n, idle: second, iowait: second / 4n };
+    expect(await ratio()).toBe(0.375);
+    // Too soon to tell anything new.
+    times = { ...times, user: times.user + 10_000_000n };
+    expect(await ratio()).toBe(0.375);
+    times = { ...times, user: times.user + 5n * second };
+    expect(await ratio()).toBe(1);
+    times = { kernel: 0n, user: 1n, idle: 0n, iowait: 0n };
+    expect(await ratio()).toBeUndefined();
+    times = { ...times, idle: 4n * second };
+    expect(await ratio()).toBe(0);
+  });
+
   test('a domain that went away since it was listed is left out; one whose counter cannot be read is not', async () => {
     const answer = { state: 1, maxMem: 131_072n, memory: 0n, nrVirtCpu: 2, cpuTime: 1n };
     await hypervisor.observe(never);
@@ -190,6 +254,52 @@ test('a libvirt before 9.0 is refused, with what to do', async () => {
     qemu: '6.2.0',
     accel: 'qemu',
     accelReason: 'asked for',
+  });
+});
+
+test('the CPU is told as far as libvirt knows it', async () => {
+  daemon.on('CONNECT_GET_LIB_VERSION', (call) => call.reply({ lib_ver: 9_000_000n }));
+  daemon.on('CONNECT_GET_VERSION', (call) => call.reply({ hv_ver: 7_002_000n }));
+  const answers = (cpu: string): void =>
+    daemon.on('CONNECT_GET_CAPABILITIES', (call) =>
+      call.reply({ capabilities: `<capabilities><host><uuid>x</uuid><cpu>${cpu}</cpu></host></capabilities>` }),
+    );
+  answers("<arch>x86_64</arch><model>Skylake-Server-IBRS</model><model fallback='allow'>other</model>");
+  expect(await hypervisor.info(never)).toMatchObject({ arch: 'x86_64', cpuModel: 'Skylake-Server-IBRS' });
+  answers('<arch>riscv64</arch>');
+  const info = await hypervisor.info(never);
+  expect(info.arch).toBe('riscv64');
+  expect(info).not.toHaveProperty('cpuModel');
+});
+
+describe('addresses', () => {
+  const nic = (addr: string) => ({ name: 'eth0', hwaddr: '52:54:00:00:00:01', addrs: [{ type: 0, addr, prefix: 24 }] });
+
+  test('come from whoever knows any, each with its source; loopback and repetitions are left out', async () => {
+    daemon.on('DOMAIN_GET_METADATA', (call) =>
+      call.reply({ metadata: metadataXml({ ...metadataOf(1), endpoint: { address: '127.0.1.9', port: 8080 } }).xml }),
+    );
+    daemon.on('DOMAIN_INTERFACE_ADDRESSES', (call) => {
+      if (call.args.source === 0) call.fail({ code: ErrorCode.NO_SUPPORT, message: 'no leases' });
+      else if (call.args.source === 1) call.reply({ ifaces: [nic('10.0.0.5'), nic('10.0.0.5'), nic('127.0.0.1')] });
+      else call.reply({ ifaces: [nic('10.0.0.5')] });
+    });
+    const rest = { interface: 'eth0', mac: '52:54:00:00:00:01' };
+    expect(await hypervisor.addresses(fakeDomain(1).uuid, never)).toEqual([
+      { address: '127.0.1.9', source: 'forward' },
+      { address: '10.0.0.5', source: 'agent', ...rest },
+      { address: '10.0.0.5', source: 'arp', ...rest },
+    ]);
+  });
+
+  test('a source that hangs is waited for two seconds, all together', async () => {
+    daemon.on('DOMAIN_INTERFACE_ADDRESSES', (call) => {
+      if (call.args.source === 0) call.reply({ ifaces: [nic('10.0.0.6')] });
+    });
+    const startedMs = performance.now();
+    const found = await hypervisor.addresses(fakeDomain(1).uuid, never);
+    expect(found).toMatchObject([{ address: '10.0.0.6', source: 'lease' }]);
+    expect(performance.now() - startedMs).toBeLessThan(2600);
   });
 });
 

@@ -26,8 +26,10 @@ export interface EmbeddedHostOptions {
   readonly stateDir: string;
   /** For the log lines. Default `embedded`. */
   readonly name?: string;
-  /** Also listen on this loopback address, port 16509, without authentication: for migration between embedded hosts. */
+  /** Also listen on this loopback address, port 16509, without authentication: whoever may connect controls the guests. */
   readonly tcpAddress?: string;
+  /** A loopback address where guests that migrate to this host arrive; no two hosts share one. Default: `tcpAddress`. */
+  readonly migrationAddress?: string;
   /** Gives up the start. */
   readonly signal?: AbortSignal;
   readonly log?: (line: string) => void;
@@ -87,7 +89,9 @@ class WatchedHost implements EmbeddedHost {
   #upSince = performance.now();
   #failures = 0;
   #watching = true;
-  #timer: NodeJS.Timeout | undefined;
+  /** Two timers: an end that comes while a look is under way must not have its restart replaced by the next look. */
+  #lookTimer: NodeJS.Timeout | undefined;
+  #restartTimer: NodeJS.Timeout | undefined;
   #restart: Promise<void> | undefined;
 
   constructor(
@@ -141,19 +145,18 @@ class WatchedHost implements EmbeddedHost {
     const look = async (): Promise<void> => {
       await ensureShortPath(this.dir).catch(() => undefined);
       if (!running.child && !(await isRunning(running.pid, this.#setup.layout.configFile))) this.#onEnd(running);
-      else if (this.#watching && this.#running === running) this.#after(LOOK_EVERY_MS, look);
+      else if (this.#watching && this.#running === running) again();
     };
-    this.#after(LOOK_EVERY_MS, look);
-  }
-
-  #after(ms: number, act: () => Promise<void>): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void act(), ms);
-    this.#timer.unref();
+    const again = (): void => {
+      clearTimeout(this.#lookTimer);
+      this.#lookTimer = setTimeout(() => void look(), LOOK_EVERY_MS).unref();
+    };
+    again();
   }
 
   #onEnd(ended: RunningLibvirtd): void {
-    if (!this.#watching || ended !== this.#running || this.#restart !== undefined) return;
+    const known = this.#restart !== undefined || this.#restartTimer !== undefined;
+    if (!this.#watching || ended !== this.#running || known) return;
     if (performance.now() - this.#upSince >= LASTING_MS) this.#failures = 0;
     this.#failed(ended.pid, `libvirtd (pid ${ended.pid}) has ended`);
   }
@@ -165,12 +168,12 @@ class WatchedHost implements EmbeddedHost {
     this.#log(`${this.name}: ${what}; ${restarting ? `starting it again in ${pauseMs} ms` : 'giving up on it'}`);
     for (const listener of this.#listeners) listener({ pid, restarting });
     if (!restarting) return;
-    this.#after(pauseMs, () => {
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = undefined;
       this.#restart = this.#startAgain(pid).finally(() => {
         this.#restart = undefined;
       });
-      return this.#restart;
-    });
+    }, pauseMs).unref();
   }
 
   async #startAgain(pid: number): Promise<void> {
@@ -190,7 +193,8 @@ class WatchedHost implements EmbeddedHost {
 
   release(): void {
     this.#watching = false;
-    clearTimeout(this.#timer);
+    clearTimeout(this.#lookTimer);
+    clearTimeout(this.#restartTimer);
   }
 
   async stop(): Promise<void> {
@@ -224,12 +228,12 @@ async function stopEverything(layout: Layout, log: (line: string) => void): Prom
  * @throws EmbeddedHostError when something is missing, too old or not allowed; the signal's reason when aborted
  */
 export async function startEmbeddedHost(options: EmbeddedHostOptions): Promise<EmbeddedHost> {
-  const { stateDir, name = 'embedded', tcpAddress, signal, log = () => {} } = options;
+  const { stateDir, name = 'embedded', tcpAddress, migrationAddress = tcpAddress, signal, log = () => {} } = options;
   signal?.throwIfAborted();
   const programs = await findPrograms(process.getuid?.() === 0);
   const account = await unprivilegedAccount(log);
   const layout = await makeLayout(stateDir, account);
-  const setup: LibvirtdSetup = { layout, programs, account, tcpAddress };
+  const setup: LibvirtdSetup = { layout, programs, account, tcpAddress, migrationAddress };
   const [running, verdict] = await Promise.all([
     bringUpLibvirtd(setup, log, signal),
     probeKvm({ qemu: programs.qemu, qemuVersion: programs.qemuVersion, account, dir: layout.dir, signal }),

@@ -1,7 +1,9 @@
 // The way from the product to the guest image's builder, which is plain JavaScript outside src. Builds nothing itself.
+import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildGuestImage, type GuestImage, sourceHash } from '../../../../guest/build.mjs';
 import { EmbeddedHostError } from './embedded-host-error.ts';
+import { SingleFlight } from './single-flight.ts';
 
 export type { GuestImage };
 
@@ -12,25 +14,29 @@ export interface GuestImageOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Several hosts that come up together wait for one and the same build. */
+const building = new SingleFlight<GuestImage>();
+
 /**
  * The guest image, built when it is not there yet. One made from other sources stays beside it: the disks of VMs that an earlier
  * version of virtscale launched are overlays of it, and break when what lies beneath changes.
  * @throws EmbeddedHostError `no-image` saying what was missing or failed; the signal's reason when aborted
  */
 export async function ensureGuestImage({ dir, log, signal }: GuestImageOptions): Promise<GuestImage> {
-  try {
-    return await buildGuestImage({
-      outDir: join(dir, sourceHash().slice(0, 12)),
-      ...(log && { log }),
-      ...(signal && { signal }),
-    });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw new EmbeddedHostError(
-      'no-image',
-      `the guest image could not be built: ${(error as Error).message}`,
-      'It is made from packages of the distribution: check that apt-get works and reaches its mirror',
-      { cause: error },
-    );
-  }
+  const outDir = join(dir, sourceHash().slice(0, 12));
+  return await building.run(outDir, signal, async (stop) => {
+    try {
+      const image = await buildGuestImage({ outDir, signal: stop, ...(log && { log }) });
+      // A umask of 077 must not lock out the account that guests run as.
+      if (image.built) await chmod(outDir, 0o755);
+      return image;
+    } catch (error) {
+      throw new EmbeddedHostError(
+        'no-image',
+        `the guest image could not be built: ${(error as Error).message}`,
+        'It is made from packages of the distribution: check that apt-get works and reaches its mirror',
+        { cause: error },
+      );
+    }
+  });
 }

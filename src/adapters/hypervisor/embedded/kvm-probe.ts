@@ -5,6 +5,7 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bootSector, DEBUG_EXIT_PORT, RAN_STATUS } from '../boot-sector.ts';
 import { type Account, commandAs } from './account.ts';
+import { SingleFlight } from './single-flight.ts';
 
 export interface AccelVerdict {
   readonly accel: 'kvm' | 'qemu';
@@ -112,6 +113,9 @@ async function probe(options: KvmProbeOptions): Promise<AccelVerdict & { readonl
       };
 }
 
+/** Hosts that come up together ask the same question: one probe answers it. */
+const probing = new SingleFlight<AccelVerdict & { readonly lasting: boolean }>();
+
 /** The accelerator for guests of `account`. A verdict that cost a probe is kept until the machine or QEMU changes. */
 export async function probeKvm(options: KvmProbeOptions): Promise<AccelVerdict> {
   const file = join(options.dir, 'accel.json');
@@ -125,7 +129,9 @@ export async function probeKvm(options: KvmProbeOptions): Promise<AccelVerdict> 
   } catch {
     // None yet, or unreadable: probe.
   }
-  const { lasting, ...verdict } = await probe(options);
+  const { lasting, ...verdict } = await probing.run(`${options.qemu} ${key}`, options.signal, (signal) =>
+    probe({ ...options, signal }),
+  );
   if (lasting) await writeFile(file, `${JSON.stringify({ key, ...verdict })}\n`);
   return verdict;
 }

@@ -5,6 +5,8 @@
 //     c d h k r     libvirtd's: XDG config, data, home, cache and runtime folder (sockets, pid, log)
 //     pool/         disks
 //
+// Beside the hosts of a daemon, once for all of them: guest-images/.
+//
 // The path of a guest agent's socket is c/libvirt/qemu/channel/target/domain-ID-NAME/org.qemu.guest_agent.0, and the
 // kernel allows 107 bytes: only 22 are left for the way to c. So a longer one is reached through a symlink in /run or /tmp.
 import { createHash } from 'node:crypto';
@@ -42,21 +44,42 @@ async function isOpenToOthers(path: string): Promise<boolean> {
   }
 }
 
+/** The nearest folder that exists is resolved, so that one host has one name whatever symlinks lead to it. */
+async function resolved(stateDir: string): Promise<string> {
+  const absolute = resolve(stateDir);
+  let existing = absolute;
+  while ((await lstat(existing).catch(() => undefined)) === undefined && existing !== dirname(existing)) {
+    existing = dirname(existing);
+  }
+  return join(await realpath(existing), absolute.slice(existing.length));
+}
+
 /**
  * The folder of the host that belongs to `stateDir`: always the same one for the same user.
  * @param asRoot root's guests run under another account, which must be able to get there
  */
 export async function hostFolder(stateDir: string, asRoot: boolean): Promise<string> {
-  const absolute = resolve(stateDir);
-  // The nearest folder that exists is resolved, so that one host has one name whatever symlinks lead to it.
-  let existing = absolute;
-  while ((await lstat(existing).catch(() => undefined)) === undefined && existing !== dirname(existing)) {
-    existing = dirname(existing);
-  }
-  const real = join(await realpath(existing), absolute.slice(existing.length));
-  const inside = join(real, 'embedded');
-  if (!asRoot || (await isOpenToOthers(real))) return inside;
-  return join(ROOTS_FOLDER, `host-${hashOf(inside)}`);
+  return await placeFor(join(await resolved(stateDir), 'embedded'), 'host', asRoot);
+}
+
+/**
+ * The folder for images that all embedded hosts of a daemon share, made when it is not there. Not a cache: VMs' disks are
+ * overlays of what lies in it.
+ * @throws EmbeddedHostError `bad-folder`
+ */
+export async function makeImagesFolder(stateDir: string, asRoot: boolean): Promise<string> {
+  const dir = await placeFor(join(await resolved(stateDir), 'guest-images'), 'images', asRoot);
+  await madeOrRefused(dir, async () => {
+    await mkdir(dir, { recursive: true, mode: asRoot ? 0o755 : 0o700 });
+    if (asRoot) await openPath(dir);
+  });
+  return dir;
+}
+
+/** `inside`, or where the account of root's guests cannot get there, a folder of that kind which it can enter. */
+async function placeFor(inside: string, kind: string, asRoot: boolean): Promise<string> {
+  if (!asRoot || (await isOpenToOthers(dirname(inside)))) return inside;
+  return join(ROOTS_FOLDER, `${kind}-${hashOf(inside)}`);
 }
 
 function layoutOf(dir: string, shortDir: string): Layout {
@@ -118,7 +141,7 @@ export async function findLayout(stateDir: string, asRoot: boolean): Promise<Lay
  */
 export async function makeLayout(stateDir: string, account: Account | undefined): Promise<Layout> {
   const dir = await hostFolder(stateDir, account !== undefined);
-  try {
+  await madeOrRefused(dir, async () => {
     await mkdir(dir, { recursive: true, mode: account ? 0o755 : 0o700 });
     if (account) await openPath(dir);
     for (const name of PRIVATE_FOLDERS) {
@@ -128,14 +151,7 @@ export async function makeLayout(stateDir: string, account: Account | undefined)
       });
       if (account) await chown(path, account.uid, account.gid);
     }
-  } catch (error) {
-    throw new EmbeddedHostError(
-      'bad-folder',
-      `the embedded host's folder ${dir} cannot be made: ${(error as Error).message}`,
-      'Choose another state folder with --state-dir',
-      { cause: error },
-    );
-  }
+  });
   if (account && !(await isOpenToOthers(dir))) {
     throw new EmbeddedHostError(
       'bad-folder',
@@ -144,6 +160,19 @@ export async function makeLayout(stateDir: string, account: Account | undefined)
     );
   }
   return layoutOf(dir, await ensureShortPath(dir));
+}
+
+async function madeOrRefused(dir: string, make: () => Promise<void>): Promise<void> {
+  try {
+    await make();
+  } catch (error) {
+    throw new EmbeddedHostError(
+      'bad-folder',
+      `the embedded host's folder ${dir} cannot be made: ${(error as Error).message}`,
+      'Choose another state folder with --state-dir',
+      { cause: error },
+    );
+  }
 }
 
 /** A umask of 077 must not lock the account out of folders that were just made for it. */

@@ -26,6 +26,8 @@ export interface LibvirtdSetup {
   readonly account: Account | undefined;
   /** Also listen on this address, port 16509, without authentication. */
   readonly tcpAddress: string | undefined;
+  /** Where a QEMU that takes in a migrating guest listens, for as long as that takes. */
+  readonly migrationAddress: string | undefined;
 }
 
 export interface RunningLibvirtd {
@@ -66,26 +68,26 @@ function daemonConfig({ layout, tcpAddress }: LibvirtdSetup, hostUuid: string): 
   return `${lines.join('\n')}\n`;
 }
 
-function driverConfig({ tcpAddress }: LibvirtdSetup): string {
+function driverConfig({ migrationAddress: address }: LibvirtdSetup): string {
   const lines = [
     'stdio_handler = "file"', // no virtlogd needed
     'security_driver = "none"',
   ];
   // Without these a migration between embedded hosts dials the machine's host name. libvirt refuses 127.0.0.1 here.
-  if (tcpAddress !== undefined) lines.push(`migration_address = "${tcpAddress}"`, `migration_host = "${tcpAddress}"`);
+  if (address !== undefined) lines.push(`migration_address = "${address}"`, `migration_host = "${address}"`);
   return `${lines.join('\n')}\n`;
 }
 
-/** Writes the configuration. True when libvirtd's differs from what was there. */
+/** Writes the configuration of libvirtd and of its QEMU driver. True when it differs from what was there. */
 async function configure(setup: LibvirtdSetup): Promise<boolean> {
   const { layout, account } = setup;
-  const before = await textOf(layout.configFile);
+  const driverFile = join(layout.dir, 'c/libvirt/qemu.conf');
+  const [before, driverBefore] = await Promise.all([textOf(layout.configFile), textOf(driverFile)]);
   const hostUuid = /^host_uuid = "([0-9a-f-]{36})"$/m.exec(before)?.[1] ?? randomUUID();
-  const wanted = daemonConfig(setup, hostUuid);
-  await put(join(layout.dir, 'c/libvirt/qemu.conf'), driverConfig(setup), account);
-  if (before === wanted) return false;
-  await put(layout.configFile, wanted, undefined);
-  return true;
+  const [wanted, driverWanted] = [daemonConfig(setup, hostUuid), driverConfig(setup)];
+  if (driverBefore !== driverWanted) await put(driverFile, driverWanted, account);
+  if (before !== wanted) await put(layout.configFile, wanted, undefined);
+  return before !== wanted || driverBefore !== driverWanted;
 }
 
 async function answers(layout: Layout, limitMs: number): Promise<boolean> {

@@ -38,10 +38,16 @@ export class DomainCatalog {
     if (entry !== undefined) entry.stale = true;
   }
 
-  /** We wrote it ourselves just now. */
-  put(uuid: string, metadata: VmMetadata): void {
+  /** We wrote it ourselves just now; undefined: we took it out. */
+  put(uuid: string, metadata: VmMetadata | undefined): void {
     this.#entries.delete(uuid);
-    this.#entries.set(uuid, { metadata, stale: false });
+    this.#entries.set(uuid, { metadata: metadata ?? null, stale: false });
+  }
+
+  /** It was read, nothing changed since, and it is not ours. */
+  isForeign(uuid: string): boolean {
+    const entry = this.#entries.get(uuid);
+    return entry !== undefined && entry.metadata === null && !entry.stale;
   }
 
   /**

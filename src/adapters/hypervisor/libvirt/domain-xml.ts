@@ -1,5 +1,5 @@
 // The XML of a domain that virtscale makes: pure text from a spec and what the host offers.
-// Not here: choosing addresses (forward-addresses), making the disk (overlay-disks).
+// Not here: choosing addresses (forward-addresses), making the disk (vm-disks).
 
 import { createHash } from 'node:crypto';
 import type { Endpoint } from '../../../core/model.ts';
@@ -25,8 +25,10 @@ export interface DomainXmlOptions {
   readonly diskPath: string;
   /** Where the forwarded port of the guest is bound; only with the network `forward`. */
   readonly endpoint?: Endpoint;
-  /** Folder on the host for the guests' serial output, one file each; absent: a pty, which `virsh console` shows. */
-  readonly consoleDir?: string;
+  /** Path of the seed image for cloud-init. */
+  readonly seedPath?: string;
+  /** Where the guest's serial output is kept on the host; absent: nowhere. `virsh console` shows it in any case. */
+  readonly consolePath?: string;
 }
 
 const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
@@ -35,7 +37,9 @@ const FORWARD_NIC_SLOT = '0x10';
 /** Boots 0.3 s sooner under emulation than `pc`, whose ACPI interrupt links are slow to set up. */
 const MACHINE = 'q35';
 /** All on the root bus: libvirt would put each behind a port of its own, and the guest would scan them one by one. */
-const SLOTS = { disk: 2, serial: 3, balloon: 4, nic: 5 } as const;
+const SLOTS = { disk: 2, serial: 3, balloon: 4, nic: 5, seed: 6 } as const;
+/** The guest's port that is forwarded when nobody says which. */
+const FORWARDED_GUEST_PORT = 80;
 
 export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
   const { flavor, metadata, name, uuid } = spec;
@@ -63,10 +67,14 @@ export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
 }
 
 function osXml(spec: VmSpec, network: GuestNetwork): XmlText {
-  const { direct } = spec.image;
+  const direct = spec.image?.direct;
   const type = element('type', { arch: 'x86_64', machine: MACHINE }, 'hvm');
   const smbios = element('smbios', { mode: 'sysinfo' });
-  if (direct === undefined) return element('os', {}, type, element('boot', { dev: 'hd' }), smbios);
+  if (direct === undefined) {
+    // There is nothing on an empty disk until something was installed on it, which the network can do.
+    const second = isInstalledByNetwork(spec, network) ? element('boot', { dev: 'network' }) : undefined;
+    return element('os', {}, type, element('boot', { dev: 'hd' }), second, smbios);
+  }
   const extra = network.kind === 'forward' ? (network.kernelArgs ?? '') : '';
   return element(
     'os',
@@ -79,7 +87,12 @@ function osXml(spec: VmSpec, network: GuestNetwork): XmlText {
   );
 }
 
-function devicesXml(spec: VmSpec, { consoleDir, diskPath, network }: DomainXmlOptions): XmlText {
+/** QEMU's user network has nobody to boot from. */
+function isInstalledByNetwork(spec: VmSpec, network: GuestNetwork): boolean {
+  return spec.image === undefined && network.kind !== 'forward';
+}
+
+function devicesXml(spec: VmSpec, { consolePath, diskPath, network, seedPath }: DomainXmlOptions): XmlText {
   return element(
     'devices',
     {},
@@ -91,32 +104,45 @@ function devicesXml(spec: VmSpec, { consoleDir, diskPath, network }: DomainXmlOp
       element('target', { dev: 'vda', bus: 'virtio' }),
       atSlot(SLOTS.disk),
     ),
-    network.kind === 'forward' ? undefined : interfaceXml(spec.uuid, network),
+    seedPath === undefined ? undefined : seedXml(seedPath),
+    network.kind === 'forward' ? undefined : interfaceXml(spec, network),
     element('controller', { type: 'virtio-serial', index: 0 }, atSlot(SLOTS.serial)),
     element('channel', { type: 'unix' }, element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' })),
-    consoleDir === undefined
-      ? element('serial', { type: 'pty' }, element('target', { port: 0 }))
-      : element(
-          'serial',
-          { type: 'file' },
-          element('source', { path: `${consoleDir}/${spec.name}.log` }),
-          element('target', { port: 0 }),
-        ),
+    element(
+      'serial',
+      { type: 'pty' },
+      // Each start begins a new one.
+      consolePath === undefined ? undefined : element('log', { file: consolePath, append: 'off' }),
+      element('target', { port: 0 }),
+    ),
     element('controller', { type: 'usb', model: 'none' }),
     element('memballoon', { model: 'virtio' }, element('stats', { period: 5 }), atSlot(SLOTS.balloon)),
   );
 }
 
-function interfaceXml(uuid: string, network: Exclude<GuestNetwork, { kind: 'forward' }>): XmlText {
+/** A second disk, not a CD: every cloud image has its driver from the first moment, and looks for the label wherever it is. */
+function seedXml(path: string): XmlText {
+  return element(
+    'disk',
+    { type: 'file', device: 'disk' },
+    element('driver', { name: 'qemu', type: 'raw' }),
+    element('source', { file: path }),
+    element('target', { dev: 'vdb', bus: 'virtio' }),
+    element('readonly'),
+    atSlot(SLOTS.seed),
+  );
+}
+
+function interfaceXml(spec: VmSpec, network: Exclude<GuestNetwork, { kind: 'forward' }>): XmlText {
   const source = network.kind === 'network' ? { network: network.name } : { bridge: network.name };
   return element(
     'interface',
     { type: network.kind },
-    element('mac', { address: macAddress(uuid) }),
+    element('mac', { address: macAddress(spec.uuid) }),
     element('source', source),
     element('model', { type: 'virtio' }),
-    // Without a boot ROM: the guest boots from its disk, and sooner.
-    element('rom', { enabled: 'no' }),
+    // Without a boot ROM the guest boots from its disk, and sooner.
+    isInstalledByNetwork(spec, network) ? undefined : element('rom', { enabled: 'no' }),
     atSlot(SLOTS.nic),
   );
 }
@@ -137,7 +163,8 @@ const FEWER_QUESTIONS = element(
 
 /** libvirt's own user network cannot forward ports (before passt), so QEMU is told directly. */
 function forwardXml(spec: VmSpec, { address, port }: Endpoint): XmlText {
-  const forward = `hostfwd=tcp:${address}:${port}-:${spec.ready.http.port}`;
+  const guestPort = spec.ready?.http.port ?? FORWARDED_GUEST_PORT;
+  const forward = `hostfwd=tcp:${address}:${port}-:${guestPort}`;
   const nic = `virtio-net-pci,netdev=fw0,mac=${macAddress(spec.uuid)},romfile=,bus=pcie.0,addr=${FORWARD_NIC_SLOT}`;
   return element(
     'qemu:commandline',

@@ -1,4 +1,4 @@
-// Finds the address of a guest that got one by DHCP: libvirt's leases first, then what the guest's agent says.
+// Finds the addresses of a guest that libvirt, its agent or the host's ARP table know of, and the one to reach it by.
 // Not here: forwarded ports, which are known beforehand (the domain's metadata).
 
 import { isIPv4, isIPv6 } from 'node:net';
@@ -11,9 +11,52 @@ import {
   isLibvirtError,
   type LibvirtClient,
 } from '../../../libvirt/index.ts';
+import type { GuestAddress } from '../../../ports/hypervisor.ts';
 
 /** An agent that is connected answers in some ms; one that hangs is not waited for. */
 const AGENT_TIMEOUT_MS = 2000;
+
+const SOURCES = [
+  ['agent', InterfaceAddressesSource.AGENT],
+  ['lease', InterfaceAddressesSource.LEASE],
+  ['arp', InterfaceAddressesSource.ARP],
+] as const;
+
+/** What each source knows, one entry for each address and source; all are asked at once, and none is waited for long. */
+export async function guestAddresses(
+  client: LibvirtClient,
+  domain: Domain,
+  options: CallOptions,
+): Promise<readonly GuestAddress[]> {
+  const ask = async ([source, number]: (typeof SOURCES)[number]): Promise<readonly GuestAddress[]> => {
+    try {
+      const interfaces = await client.interfaceAddresses(domain, number, { ...options, timeoutMs: AGENT_TIMEOUT_MS });
+      return interfaces.flatMap((each) => addressesOf(each, source));
+    } catch (error) {
+      if (isLibvirtError(error) || isTimeout(error)) return [];
+      throw error;
+    }
+  };
+  const found = (await Promise.all(SOURCES.map(ask))).flat();
+  const seen = new Set<string>();
+  return found.filter(({ address, source }) => {
+    const key = `${source} ${address}`;
+    return seen.has(key) ? false : seen.add(key);
+  });
+}
+
+function addressesOf(
+  { addrs, hwaddr, name }: DomainInterface,
+  source: GuestAddress['source'],
+): readonly GuestAddress[] {
+  return addrs
+    .filter(({ addr }) => !isLoopback(addr))
+    .map(({ addr }) => ({ address: addr, source, ...(name && { interface: name }), ...(hwaddr && { mac: hwaddr }) }));
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
+}
 
 /** Undefined while nobody knows: no lease yet, no agent yet, not running. */
 export async function guestAddress(

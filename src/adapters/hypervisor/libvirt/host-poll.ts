@@ -1,4 +1,4 @@
-// One poll of a host: every domain with its state and CPU counter, and the host's capacity at a slower beat.
+// One poll of a host: every domain with its state and CPU counter, and the host's capacity; the pool's space at a slower beat.
 // Only calls that no stuck QEMU can hold up. Not here: when to poll (engine), metadata's caching (domain-catalog).
 
 import type { DomainObservation, HostCapacity, DomainState as ObservedState } from '../../../core/model.ts';
@@ -10,13 +10,17 @@ import {
   ErrorCode,
   isLibvirtError,
   type LibvirtClient,
+  type PoolInfo,
 } from '../../../libvirt/index.ts';
 import type { Clock } from '../../../ports/clock.ts';
 import type { DomainCatalog } from './domain-catalog.ts';
-import type { OverlayDisks } from './overlay-disks.ts';
+import { CpuUse } from './host-facts.ts';
+import type { HostPool } from './host-pool.ts';
 
-/** Capacity changes slowly, and asking for it costs a look at every volume of the pool. */
-const CAPACITY_EVERY_MS = 10_000;
+/** The pool's space changes slowly, and asking for it costs a look at every volume. */
+const POOL_EVERY_MS = 10_000;
+/** Counters of domains that are nobody's of ours are read at every fifth poll, each at another one. */
+const FOREIGN_EVERY_POLLS = 5;
 const GIB = 1024 ** 3;
 /** As many calls as a connection holds in flight; more workers would only keep its queue full. */
 const WORKERS_PER_CONNECTION = 4;
@@ -29,29 +33,49 @@ interface Size {
   readonly memoryMiB: number;
 }
 
+/** What was last read of a domain, and in which run of it. */
+interface Reading {
+  readonly id: number;
+  readonly observation: DomainObservation;
+}
+
 export class HostPoll {
   readonly #client: LibvirtClient;
   readonly #second: LibvirtClient;
   readonly #clock: Clock;
   readonly #catalog: DomainCatalog;
-  readonly #disks: OverlayDisks;
+  readonly #pool: HostPool;
+  readonly #cpuUse: CpuUse;
   readonly #sizes = new Map<string, Size>();
-  #capacity: { readonly value: HostCapacity; readonly atMs: number } | undefined;
+  readonly #readings = new Map<string, Reading>();
+  #polls = 0;
+  #space: { readonly value: PoolInfo | undefined; readonly atMs: number } | undefined;
 
   /** `second` is a connection to the same host; it is opened when there are many domains. */
-  constructor(client: LibvirtClient, second: LibvirtClient, clock: Clock, catalog: DomainCatalog, disks: OverlayDisks) {
+  constructor(client: LibvirtClient, second: LibvirtClient, clock: Clock, catalog: DomainCatalog, pool: HostPool) {
     this.#client = client;
     this.#second = second;
     this.#clock = clock;
     this.#catalog = catalog;
-    this.#disks = disks;
+    this.#pool = pool;
+    this.#cpuUse = new CpuUse(client);
   }
 
-  async domains(options: CallOptions): Promise<readonly DomainObservation[]> {
+  /** `isWatched` says whose counters are wanted each time though they are not ours; absent: everybody's. */
+  async domains(options: CallOptions, isWatched?: (uuid: string) => boolean): Promise<readonly DomainObservation[]> {
     const listed = await this.#client.listDomains(0, options);
-    const [infos] = await Promise.all([this.#infos(listed, options), this.#catalog.refresh(listed, options)]);
+    this.#polls += 1;
+    const readNow = (domain: Domain, index: number): boolean => {
+      if (isWatched === undefined || isWatched(domain.uuid) || !this.#catalog.isForeign(domain.uuid)) return true;
+      // Started or stopped since: what was read belongs to another run.
+      if (this.#readings.get(domain.uuid)?.id !== domain.id) return true;
+      return (this.#polls + index) % FOREIGN_EVERY_POLLS === 0;
+    };
+    const [infos] = await Promise.all([this.#infos(listed, readNow, options), this.#catalog.refresh(listed, options)]);
     const seen = new Set(listed.map(({ uuid }) => uuid));
-    for (const uuid of this.#sizes.keys()) if (!seen.has(uuid)) this.#sizes.delete(uuid);
+    for (const known of [this.#sizes, this.#readings]) {
+      for (const uuid of known.keys()) if (!seen.has(uuid)) known.delete(uuid);
+    }
     return infos.flatMap((observation) => {
       if (observation === undefined) return [];
       const metadata = this.#catalog.metadataOf(observation.uuid);
@@ -60,13 +84,25 @@ export class HostPoll {
   }
 
   /** One observation for each, in order; undefined for a domain that went away since it was listed. */
-  async #infos(listed: readonly Domain[], options: CallOptions): Promise<readonly (DomainObservation | undefined)[]> {
-    const seen: (DomainObservation | undefined)[] = [];
-    const remaining = listed.entries();
+  async #infos(
+    listed: readonly Domain[],
+    readNow: (domain: Domain, index: number) => boolean,
+    options: CallOptions,
+  ): Promise<readonly (DomainObservation | undefined)[]> {
+    const seen: (DomainObservation | undefined)[] = listed.map(({ name, uuid }) => {
+      const known = this.#readings.get(uuid)?.observation;
+      return known && { ...known, name };
+    });
+    const due = [...listed.entries()].filter(([index, domain]) => readNow(domain, index));
+    const remaining = due.values();
     const work = async (client: LibvirtClient): Promise<void> => {
-      for (const [index, domain] of remaining) seen[index] = await this.#observe(client, domain, options);
+      for (const [index, domain] of remaining) {
+        const observation = await this.#observe(client, domain, options);
+        seen[index] = observation;
+        if (observation !== undefined) this.#readings.set(domain.uuid, { id: domain.id, observation });
+      }
     };
-    const clients = listed.length < SHARE_FROM ? [this.#client] : [this.#client, this.#second];
+    const clients = due.length < SHARE_FROM ? [this.#client] : [this.#client, this.#second];
     await Promise.all(clients.flatMap((client) => Array.from({ length: WORKERS_PER_CONNECTION }, () => work(client))));
     return seen;
   }
@@ -78,7 +114,8 @@ export class HostPoll {
       const size = { vcpus: info.vcpus, memoryMiB: Math.round(info.maxMemoryKiB / 1024) };
       this.#sizes.set(domain.uuid, size);
       const state = observedState(info.state, domain);
-      return { uuid: domain.uuid, name: domain.name, state, ...size, ...cpuOf(info, state), readAtMs };
+      const paused = info.state === DomainState.PAUSED ? { paused: true } : {};
+      return { uuid: domain.uuid, name: domain.name, state, ...paused, ...size, ...cpuOf(info, state), readAtMs };
     } catch (error) {
       if (!isLibvirtError(error)) throw error;
       if (isLibvirtError(error, ErrorCode.NO_DOMAIN)) return undefined;
@@ -92,7 +129,8 @@ export class HostPoll {
     const base = { uuid: domain.uuid, name: domain.name, ...size };
     try {
       const { state } = await this.#client.domainState(domain, options);
-      return { ...base, state: observedState(state, domain), readAtMs: this.#clock.nowMs() };
+      const paused = state === DomainState.PAUSED ? { paused: true } : {};
+      return { ...base, state: observedState(state, domain), ...paused, readAtMs: this.#clock.nowMs() };
     } catch (error) {
       if (!isLibvirtError(error)) throw error;
       if (isLibvirtError(error, ErrorCode.NO_DOMAIN)) return undefined;
@@ -101,30 +139,36 @@ export class HostPoll {
   }
 
   async capacity(options: CallOptions): Promise<HostCapacity> {
-    const known = this.#capacity;
-    if (known !== undefined && this.#clock.nowMs() - known.atMs < CAPACITY_EVERY_MS) return known.value;
-    const [node, memory, pool] = await Promise.all([
+    const [node, memory, cpuRatio, pool] = await Promise.all([
       this.#client.nodeInfo(options),
       this.#client.nodeMemoryStats(options),
-      this.#disks.capacity(options),
+      this.#cpuUse.read(options),
+      this.#poolSpace(options),
     ]);
     // The node info's memory can be that of one NUMA cell alone; it serves where there are no memory stats.
     const totalKiB = memory['total'] ?? node.memoryKiB;
     const freeKiB = (memory['free'] ?? 0) + (memory['buffers'] ?? 0) + (memory['cached'] ?? 0);
-    const value = {
+    return {
       cpus: node.cpus,
       memoryMiB: Math.round(totalKiB / 1024),
       memoryFreeMiB: Math.min(Math.round(totalKiB / 1024), Math.round(freeKiB / 1024)),
       diskGiB: (pool?.capacityBytes ?? 0) / GIB,
       diskFreeGiB: (pool?.availableBytes ?? 0) / GIB,
+      ...(cpuRatio === undefined ? {} : { cpuRatio }),
     };
-    this.#capacity = { value, atMs: this.#clock.nowMs() };
+  }
+
+  async #poolSpace(options: CallOptions): Promise<PoolInfo | undefined> {
+    const known = this.#space;
+    if (known !== undefined && this.#clock.nowMs() - known.atMs < POOL_EVERY_MS) return known.value;
+    const value = await this.#pool.capacity(options);
+    this.#space = { value, atMs: this.#clock.nowMs() };
     return value;
   }
 
   /** The next poll asks anew. */
-  forgetCapacity(): void {
-    this.#capacity = undefined;
+  forgetSpace(): void {
+    this.#space = undefined;
   }
 }
 

@@ -1,31 +1,40 @@
 // The hypervisor port on libvirt: one connection to look and to pull plugs, one for work that takes its time, and one more to
-// look with where there are many domains.
-// Not here: XML (domain-xml), disks (overlay-disks), the poll (host-poll), what errors mean (libvirt-faults).
+// look with where there are many domains. Images travel on connections of their own.
+// Not here: XML (domain-xml), disks and images (vm-disks, placed-images), the poll (host-poll), what errors mean (libvirt-faults).
 
-import type { Endpoint, HostObservation } from '../../../core/model.ts';
-import {
-  type CallOptions,
-  type Domain,
-  DomainUndefineFlags,
-  ErrorCode,
-  formatVersion,
-  isLibvirtError,
-  LibvirtClient,
-} from '../../../libvirt/index.ts';
+import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from '../../../core/model.ts';
+import { type CallOptions, ErrorCode, isLibvirtError, LibvirtClient } from '../../../libvirt/index.ts';
 import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
-import type { HostInfo, Hypervisor, VmSpec } from '../../../ports/hypervisor.ts';
-import { type AccelVerdict, probeAccel } from './accel-probe.ts';
+import type {
+  GuestAddress,
+  HostInfo,
+  Hypervisor,
+  ImageReader,
+  PlacedImage,
+  VmSpec,
+} from '../../../ports/hypervisor.ts';
+import { ImageTransfers } from '../image-transfers.ts';
+import type { AccelVerdict } from './accel-probe.ts';
+import { AccelSource } from './accel-source.ts';
 import { ChangeFeed } from './change-feed.ts';
+import { ConsoleLogs, emptyLargeLogs } from './console-logs.ts';
+import { Definitions } from './definitions.ts';
 import { DomainCatalog } from './domain-catalog.ts';
-import { domainXml, type GuestNetwork } from './domain-xml.ts';
-import { canBind, freeAddress } from './forward-addresses.ts';
-import { guestAddress } from './guest-address.ts';
+import { absent, byUuid, isActive, unless } from './domain-lookups.ts';
+import type { GuestNetwork } from './domain-xml.ts';
+import { guestAddress, guestAddresses } from './guest-address.ts';
 import { GuestShutdown } from './guest-shutdown.ts';
+import { HostFacts } from './host-facts.ts';
 import { HostPoll } from './host-poll.ts';
+import { HostPool, type PoolOptions } from './host-pool.ts';
 import { faultOf } from './libvirt-faults.ts';
 import { orAborted } from './or-aborted.ts';
-import { OverlayDisks, type PoolOptions } from './overlay-disks.ts';
+import { Ownership } from './ownership.ts';
+import { PlacedImages } from './placed-images.ts';
+import { PoolVolumes } from './pool-volumes.ts';
+import { Power } from './power.ts';
+import { VmDisks } from './vm-disks.ts';
 
 export interface LibvirtHypervisorOptions {
   /** The host's name in the configuration. */
@@ -36,8 +45,8 @@ export interface LibvirtHypervisorOptions {
   readonly network: GuestNetwork;
   /** What an earlier probe found out. Absent: a probe guest is run once; libvirt's own word on KVM is not enough. */
   readonly accel?: AccelVerdict;
-  /** Folder on the host for guests' serial output; absent: a pty each. */
-  readonly consoleDir?: string;
+  /** Whether guests' serial output is kept in the pool's folder. Default true. */
+  readonly consoleLog?: boolean;
   /** Deadline of each single call of libvirt; the caller's signal may be earlier. Default 10 000; work that starts QEMU or copies: 60 000. */
   readonly callTimeoutMs?: number;
   readonly workTimeoutMs?: number;
@@ -45,16 +54,11 @@ export interface LibvirtHypervisorOptions {
   readonly random?: () => number;
 }
 
-/** Procedures that virtscale needs came with it: Debian 12, Ubuntu 24.04, RHEL 9.2. */
-const LIBVIRT_LEAST = 9_000_000;
 const KEEPALIVE = { keepaliveIntervalMs: 3000, keepaliveCount: 3, connectTimeoutMs: 5000, backoffMaxMs: 2000 } as const;
-/** Given up from the right when a libvirt says that it does not know one. */
-const UNDEFINE_FLAGS = [
-  DomainUndefineFlags.MANAGED_SAVE,
-  DomainUndefineFlags.SNAPSHOTS_METADATA,
-  DomainUndefineFlags.NVRAM,
-  DomainUndefineFlags.CHECKPOINTS_METADATA,
-] as const;
+/** How often console logs are looked at that nobody else keeps small. */
+const LOGS_EVERY_MS = 60_000;
+
+type SignalledCall = CallOptions & { readonly signal: AbortSignal };
 
 export class LibvirtHypervisor implements Hypervisor {
   readonly host: string;
@@ -63,79 +67,115 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #work: LibvirtClient;
   readonly #counters: LibvirtClient;
   readonly #catalog: DomainCatalog;
-  readonly #disks: OverlayDisks;
+  readonly #pool: HostPool;
+  readonly #disks: VmDisks;
+  readonly #images: PlacedImages;
+  readonly #transfers = new ImageTransfers();
+  readonly #consoles: ConsoleLogs;
+  readonly #definitions: Definitions;
+  readonly #ownership: Ownership;
+  readonly #power: Power;
+  readonly #facts: HostFacts;
   readonly #poll: HostPoll;
   readonly #feed: ChangeFeed;
   readonly #closing = new AbortController();
   readonly #shutdowns: GuestShutdown;
+  readonly #isHere: boolean;
+  #logsLookedAtMs = Number.NEGATIVE_INFINITY;
   /** Choosing an address and defining the domain that has it: one after another. */
   #defining: Promise<unknown> = Promise.resolve();
-  #probing: Promise<AccelVerdict> | undefined;
 
   constructor(options: LibvirtHypervisorOptions) {
-    const { clock, host, pool, random, uri } = options;
+    const { clock, consoleLog = true, host, network, pool, random, uri } = options;
     this.host = host;
     this.#options = options;
     this.#control = new LibvirtClient({ uri, random, ...KEEPALIVE });
     this.#work = new LibvirtClient({ uri, random, ...KEEPALIVE });
     this.#counters = new LibvirtClient({ uri, random, ...KEEPALIVE });
-    this.#catalog = new DomainCatalog(this.#control);
-    this.#disks = new OverlayDisks(this.#work, host, pool, isLocal(uri));
-    const pools = new OverlayDisks(this.#control, host, pool, false);
-    this.#poll = new HostPoll(this.#control, this.#counters, clock, this.#catalog, pools);
-    this.#shutdowns = new GuestShutdown(this.#control, this.#work, clock, this.#closing.signal);
-    this.#feed = new ChangeFeed(this.#control, this.#catalog);
+    const control = this.#control;
+    const work = this.#work;
+    this.#isHere = isLocal(uri);
+    this.#catalog = new DomainCatalog(control);
+    this.#pool = new HostPool(work, host, pool);
+    const volumes = new PoolVolumes(work, this.#pool);
+    this.#images = new PlacedImages(work, this.#pool, volumes);
+    this.#disks = new VmDisks(work, this.#pool, volumes, this.#images, this.#isHere);
+    this.#consoles = new ConsoleLogs(work, this.#pool, volumes);
+    const closing = this.#closing.signal;
+    const accel = new AccelSource(options.accel, this.#pool, { uri, random, ...KEEPALIVE }, closing);
+    this.#facts = new HostFacts(control, host, accel);
+    const parts = { host, control, work, catalog: this.#catalog, disks: this.#disks, network, consoleLog, accel };
+    this.#definitions = new Definitions(parts);
+    this.#ownership = new Ownership(work, this.#catalog, host);
+    this.#power = new Power(control, work, host);
+    this.#poll = new HostPoll(control, this.#counters, clock, this.#catalog, new HostPool(control, host, pool));
+    this.#shutdowns = new GuestShutdown(control, work, clock, closing);
+    this.#feed = new ChangeFeed(control, this.#catalog);
   }
 
   info(signal: AbortSignal): Promise<HostInfo> {
-    return this.#guarded('info', signal, async () => {
-      const call = this.#call(signal);
-      const [libvirt, qemu] = await Promise.all([
-        this.#control.libVersion(call),
-        this.#control.hypervisorVersion(call),
-      ]);
-      if (libvirt < LIBVIRT_LEAST) {
-        const message = `host ${this.host}: libvirt ${formatVersion(libvirt)} is too old`;
-        const advice = `virtscale needs libvirt ${formatVersion(LIBVIRT_LEAST)} or later (Debian 12, Ubuntu 24.04, RHEL 9.2); upgrade the host.`;
-        throw new Fault('refused', message, { advice });
-      }
-      const { kind, reason } = await this.#accel(signal);
-      return { libvirt: formatVersion(libvirt), qemu: formatVersion(qemu), accel: kind, accelReason: reason };
-    });
+    return this.#guarded('info', signal, () => this.#facts.info(this.#call(signal)));
   }
 
-  /** Probed once per life of this adapter. The probe goes on when a caller gives up: with a broken KVM it takes its time. */
-  async #accel(signal: AbortSignal | undefined): Promise<AccelVerdict> {
-    const { accel, pool, random, uri } = this.#options;
-    if (accel !== undefined) return accel;
-    this.#probing ??= this.#disks
-      .capacity({ signal: this.#closing.signal })
-      .then(() => probeAccel({ uri, random, ...KEEPALIVE }, pool.name, this.#closing.signal))
-      .catch((error: unknown) => {
-        this.#probing = undefined;
-        throw error;
-      });
-    return orAborted(this.#probing, signal);
-  }
-
-  observe(signal: AbortSignal): Promise<HostObservation> {
+  /**
+   * `isWatched` says whose counters are wanted at every poll though virtscale did not make them; with it, those of all other
+   * domains are read at every fifth (`readAtMs` tells). Without it everybody's are read each time.
+   */
+  observe(signal: AbortSignal, isWatched?: (uuid: string) => boolean): Promise<HostObservation> {
     return this.#guarded('observe', signal, async () => {
       const call = this.#call(signal);
       this.#feed.start();
       const startedAtMs = this.#options.clock.nowMs();
-      const [domains, capacity] = await Promise.all([this.#poll.domains(call), this.#poll.capacity(call)]);
-      return { host: this.host, startedAtMs, endedAtMs: this.#options.clock.nowMs(), capacity, domains };
+      const [domains, capacity] = await Promise.all([this.#poll.domains(call, isWatched), this.#poll.capacity(call)]);
+      const endedAtMs = this.#options.clock.nowMs();
+      void this.#keepLogsSmall(endedAtMs);
+      return { host: this.host, startedAtMs, endedAtMs, capacity, domains };
     });
+  }
+
+  async #keepLogsSmall(nowMs: number): Promise<void> {
+    if (!this.#isHere || nowMs - this.#logsLookedAtMs < LOGS_EVERY_MS) return;
+    this.#logsLookedAtMs = nowMs;
+    try {
+      await emptyLargeLogs(await this.#disks.folder({ signal: this.#closing.signal }));
+    } catch {
+      // No pool yet, or files that are not ours to shorten: virtlogd keeps those small.
+    }
   }
 
   changes(signal: AbortSignal): AsyncIterable<void> {
     return this.#feed.changes(signal);
   }
 
+  placeImage(
+    image: Image & { readonly content: ImageContent },
+    read: ImageReader,
+    onBytes: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#guarded(`bring image ${image.name}`, signal, async () => {
+      await this.#transfers.join(image.content.sha256, onBytes, signal, (tell, wanted) =>
+        this.#images.place(image, read, tell, this.#longCall(wanted)),
+      );
+      this.#poll.forgetSpace();
+    });
+  }
+
+  listImages(signal: AbortSignal): Promise<readonly PlacedImage[]> {
+    return this.#guarded('list images', signal, () => this.#images.list(this.#longCall(signal)));
+  }
+
+  removeImage(sha256: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`remove image ${sha256}`, signal, async () => {
+      await this.#images.remove(sha256, this.#longCall(signal));
+      this.#poll.forgetSpace();
+    });
+  }
+
   createDisk(spec: VmSpec, signal: AbortSignal): Promise<void> {
     return this.#guarded(`create the disk of ${spec.name}`, signal, async () => {
       await this.#disks.create(spec, this.#longCall(signal));
-      this.#poll.forgetCapacity();
+      this.#poll.forgetSpace();
     });
   }
 
@@ -143,44 +183,10 @@ export class LibvirtHypervisor implements Hypervisor {
     const previous = this.#defining;
     const turn = this.#guarded(`define ${spec.name}`, signal, async () => {
       await orAborted(previous, signal);
-      return this.#define(spec, this.#longCall(signal));
+      return this.#definitions.define(spec, this.#longCall(signal));
     });
     this.#defining = Promise.allSettled([previous, turn]);
     return turn;
-  }
-
-  async #define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
-    const { consoleDir, network } = this.#options;
-    const domains = await this.#work.listDomains(0, call);
-    const known = domains.find(({ uuid }) => uuid === spec.uuid);
-    const clash = domains.find(({ name, uuid }) => (name === spec.name) !== (uuid === spec.uuid));
-    if (clash !== undefined) throw this.#taken(spec, clash);
-    const before = known && (await this.#catalog.lookUp(known, call));
-    if (known !== undefined && before === undefined) throw this.#taken(spec, known);
-    const endpoint =
-      network.kind === 'forward' ? (before?.endpoint ?? (await this.#freeEndpoint(domains, network, call))) : undefined;
-    const diskPath = await this.#disks.pathOf(spec.name, call);
-    const xml = domainXml(spec, {
-      accel: (await this.#accel(call.signal)).kind,
-      network,
-      diskPath,
-      ...(endpoint && { endpoint }),
-      ...(consoleDir === undefined ? {} : { consoleDir }),
-    });
-    await this.#work.defineDomain(xml, 0, call);
-    this.#catalog.put(spec.uuid, endpoint ? { ...spec.metadata, endpoint } : spec.metadata);
-    return endpoint ? { endpoint } : {};
-  }
-
-  async #freeEndpoint(
-    domains: readonly Domain[],
-    network: Extract<GuestNetwork, { kind: 'forward' }>,
-    call: CallOptions,
-  ): Promise<Endpoint> {
-    // Whoever cannot be asked might have any address: then none is given away.
-    const all = await Promise.all(domains.map((domain) => this.#catalog.lookUp(domain, call).catch(absent)));
-    const taken = new Set(all.flatMap((metadata) => metadata?.endpoint?.address ?? []));
-    return freeAddress(network.addressPrefix, network.port, taken, canBind);
   }
 
   start(uuid: string, signal: AbortSignal): Promise<void> {
@@ -190,9 +196,58 @@ export class LibvirtHypervisor implements Hypervisor {
         await this.#work.createDomain(byUuid(uuid), 0, call);
       } catch (error) {
         if (!isLibvirtError(error, ErrorCode.OPERATION_INVALID)) throw error;
-        if (!(await this.#isActive(uuid, call))) throw error;
+        if (!(await isActive(this.#control, uuid, call))) throw error;
       }
     });
+  }
+
+  pause(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`pause ${uuid}`, signal, () => this.#power.pause(byUuid(uuid), this.#call(signal)));
+  }
+
+  resume(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`resume ${uuid}`, signal, () => this.#power.resume(byUuid(uuid), this.#call(signal)));
+  }
+
+  reboot(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`reboot ${uuid}`, signal, () => this.#power.reboot(byUuid(uuid), this.#call(signal)));
+  }
+
+  reset(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`reset ${uuid}`, signal, () => this.#power.reset(byUuid(uuid), this.#call(signal)));
+  }
+
+  addresses(uuid: string, signal: AbortSignal): Promise<readonly GuestAddress[]> {
+    return this.#guarded(`find the addresses of ${uuid}`, signal, async () => {
+      const call = this.#call(signal);
+      const [metadata, found] = await Promise.all([
+        this.#catalog.lookUp(byUuid(uuid), call).catch(absent),
+        guestAddresses(this.#work, byUuid(uuid), call),
+      ]);
+      const forwarded = metadata?.endpoint;
+      return forwarded === undefined ? found : [{ address: forwarded.address, source: 'forward' }, ...found];
+    });
+  }
+
+  console(uuid: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#guarded(`read the console of ${uuid}`, signal, async () => {
+      const call = this.#call(signal);
+      const domain = await this.#control.domainByUuid(uuid, call);
+      const metadata = await this.#catalog.lookUp(domain, call);
+      if (metadata === undefined || metadata.adopted === true) {
+        const message = `host ${this.host}: virtscale did not make domain ${domain.name}, and keeps no log of its console`;
+        throw new Fault('refused', message, { advice: `Look with: virsh console ${domain.name}` });
+      }
+      return this.#consoles.tail(domain.name, maxBytes, call);
+    });
+  }
+
+  adopt(uuid: string, metadata: VmMetadata, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`adopt ${uuid}`, signal, () => this.#ownership.adopt(uuid, metadata, this.#call(signal)));
+  }
+
+  release(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`release ${uuid}`, signal, () => this.#ownership.release(uuid, this.#call(signal)));
   }
 
   endpoint(uuid: string, port: number, signal: AbortSignal): Promise<Endpoint | undefined> {
@@ -215,8 +270,8 @@ export class LibvirtHypervisor implements Hypervisor {
   destroy(uuid: string, signal: AbortSignal): Promise<void> {
     return this.#guarded(`destroy ${uuid}`, signal, async () => {
       const call = this.#longCall(signal);
-      if (!(await this.#isActive(uuid, call))) return;
-      await this.#mustBeOurs(uuid, call);
+      if (!(await isActive(this.#control, uuid, call))) return;
+      await this.#definitions.mustBeOurs(uuid, call);
       await this.#control
         .destroyDomain(byUuid(uuid), 0, call)
         .catch(unless(ErrorCode.NO_DOMAIN, ErrorCode.OPERATION_INVALID));
@@ -224,29 +279,13 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   undefine(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#guarded(`undefine ${uuid}`, signal, async () => {
-      const call = this.#call(signal);
-      const active = await this.#state(uuid, call);
-      if (active === undefined) return;
-      await this.#mustBeOurs(uuid, call);
-      // libvirt would let it run on without a definition.
-      if (active) throw new Fault('conflict', `host ${this.host}: domain ${uuid} runs, so it is not undefined`);
-      for (let count: number = UNDEFINE_FLAGS.length; ; count -= 1) {
-        const flags = UNDEFINE_FLAGS.slice(0, count).reduce((sum, flag) => sum | flag, 0);
-        try {
-          return await this.#work.undefineDomain(byUuid(uuid), flags, call);
-        } catch (error) {
-          if (isLibvirtError(error, ErrorCode.NO_DOMAIN)) return;
-          if (count === 0 || !isLibvirtError(error, ErrorCode.INVALID_ARG)) throw error;
-        }
-      }
-    });
+    return this.#guarded(`undefine ${uuid}`, signal, () => this.#definitions.undefine(uuid, this.#call(signal)));
   }
 
   deleteDisk(vmName: string, signal: AbortSignal): Promise<void> {
     return this.#guarded(`delete the disk of ${vmName}`, signal, async () => {
       await this.#disks.remove(vmName, this.#longCall(signal));
-      this.#poll.forgetCapacity();
+      this.#poll.forgetSpace();
     });
   }
 
@@ -261,11 +300,11 @@ export class LibvirtHypervisor implements Hypervisor {
 
   // --- inside -----------------------------------------------------------------------------------------------------
 
-  #call(signal: AbortSignal): CallOptions {
+  #call(signal: AbortSignal): SignalledCall {
     return { signal, timeoutMs: this.#options.callTimeoutMs ?? 10_000 };
   }
 
-  #longCall(signal: AbortSignal): CallOptions {
+  #longCall(signal: AbortSignal): SignalledCall {
     return { signal, timeoutMs: this.#options.workTimeoutMs ?? 60_000 };
   }
 
@@ -280,54 +319,6 @@ export class LibvirtHypervisor implements Hypervisor {
       throw faultOf(error, said, signal);
     }
   }
-
-  /** Undefined when there is no such domain; else whether it has a QEMU. */
-  async #state(uuid: string, call: CallOptions): Promise<boolean | undefined> {
-    try {
-      const { active } = await this.#control.call('DOMAIN_IS_ACTIVE', { dom: byUuid(uuid) }, call);
-      return active === 1;
-    } catch (error) {
-      if (isLibvirtError(error, ErrorCode.NO_DOMAIN)) return undefined;
-      throw error;
-    }
-  }
-
-  async #isActive(uuid: string, call: CallOptions): Promise<boolean> {
-    return (await this.#state(uuid, call)) === true;
-  }
-
-  /** The last net: what the engine asks by mistake about somebody else's domain is not done. */
-  async #mustBeOurs(uuid: string, call: CallOptions): Promise<void> {
-    const metadata = await this.#catalog.lookUp(byUuid(uuid), call).catch(absent);
-    if (metadata !== undefined) return;
-    if ((await this.#state(uuid, call)) === undefined) return;
-    throw new Fault('conflict', `host ${this.host}: domain ${uuid} has no virtscale metadata: it is somebody else's`);
-  }
-
-  #taken(spec: VmSpec, by: Domain): Fault {
-    return new Fault(
-      'conflict',
-      `host ${this.host}: ${spec.name} (${spec.uuid}) cannot be defined: there is ${by.name} (${by.uuid})`,
-      { advice: `Rename or remove that domain (virsh undefine ${by.name}), if it is not needed.` },
-    );
-  }
-}
-
-/** libvirt finds a domain by its uuid alone. */
-function byUuid(uuid: string): Domain {
-  return { uuid, name: '', id: -1 };
-}
-
-function absent(error: unknown): undefined {
-  if (isLibvirtError(error, ErrorCode.NO_DOMAIN)) return undefined;
-  throw error;
-}
-
-/** Swallows libvirt's errors of these codes. */
-function unless(...codes: readonly number[]): (error: unknown) => void {
-  return (error) => {
-    if (!isLibvirtError(error, ...codes)) throw error;
-  };
 }
 
 /** A unix socket leads to a daemon on this machine. */

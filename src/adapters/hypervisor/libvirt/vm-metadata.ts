@@ -7,14 +7,25 @@ import { childOf, parseXml, type XmlElement } from './xml-tree.ts';
 
 /** Ends in the version of the element's form. */
 export const METADATA_URI = 'https://virtscale.dev/xmlns/vm/1';
+export const METADATA_PREFIX = 'virtscale';
 
+/** As it stands in a domain's XML. */
 export function metadataXml(metadata: VmMetadata): XmlText {
-  const { endpoint, ...attributes } = metadata;
+  return written(`${METADATA_PREFIX}:`, { [`xmlns:${METADATA_PREFIX}`]: METADATA_URI }, metadata);
+}
+
+/** As libvirt wants it for a domain that is there: it adds the namespace itself. */
+export function metadataElement(metadata: VmMetadata): XmlText {
+  return written('', {}, metadata);
+}
+
+function written(prefix: string, namespace: Readonly<Record<string, string>>, metadata: VmMetadata): XmlText {
+  const { adopted, endpoint, ...attributes } = metadata;
   return element(
-    'virtscale:vm',
+    `${prefix}vm`,
     // Attributes, since white space around an element's text does not survive everybody who edits XML.
-    { 'xmlns:virtscale': METADATA_URI, ...attributes },
-    endpoint && element('virtscale:endpoint', { address: endpoint.address, port: endpoint.port }),
+    { ...namespace, ...attributes, adopted: adopted === true ? 'true' : undefined },
+    endpoint && element(`${prefix}endpoint`, { address: endpoint.address, port: endpoint.port }),
   );
 }
 
@@ -26,13 +37,21 @@ export function readMetadata(xml: string): VmMetadata | undefined {
   } catch {
     return undefined;
   }
-  const { flavor, group, image, operation, owner } = vm.attributes;
+  const { adopted, flavor, group, image, operation, owner } = vm.attributes;
   const id = Number(vm.attributes['id']);
   if (vm.name !== 'vm' || !Number.isSafeInteger(id) || id < 1) return undefined;
-  if (group === undefined || owner === undefined || operation === undefined) return undefined;
-  if (image === undefined || flavor === undefined) return undefined;
+  if (owner === undefined || operation === undefined || image === undefined || flavor === undefined) return undefined;
   const endpoint = readEndpoint(childOf(vm, 'endpoint'));
-  return { id, group, owner, operation, image, flavor, ...(endpoint && { endpoint }) };
+  return {
+    id,
+    ...(group !== undefined && { group }),
+    owner,
+    operation,
+    image,
+    flavor,
+    ...(endpoint && { endpoint }),
+    ...(adopted === 'true' && { adopted: true }),
+  };
 }
 
 function readEndpoint(found: XmlElement | undefined): Endpoint | undefined {

@@ -1,24 +1,10 @@
-// XML of the storage pool and of overlay volumes: written, and read back to see what is really there.
-// Not here: the order in which they are made, checked and deleted (overlay-disks).
+// XML of the storage pool and of volumes: written, and read back to see what is really there.
+// Not here: the order in which they are made, checked and deleted (vm-disks, placed-images).
 
 import type { Image } from '../../../core/model.ts';
+import { volumeName } from './volume-names.ts';
 import { element } from './xml-text.ts';
 import { childOf, parseXml } from './xml-tree.ts';
-
-const PREFIX = 'vs-';
-const SUFFIX = '.qcow2';
-
-/** The form by which disks of ours are known in a pool. */
-export function volumeName(vmName: string): string {
-  return `${PREFIX}${vmName}${SUFFIX}`;
-}
-
-export function vmNameOf(volume: string): string | undefined {
-  const long = volume.length > PREFIX.length + SUFFIX.length;
-  return long && volume.startsWith(PREFIX) && volume.endsWith(SUFFIX)
-    ? volume.slice(PREFIX.length, -SUFFIX.length)
-    : undefined;
-}
 
 export function poolXml(name: string, path: string): string {
   return element('pool', { type: 'dir' }, element('name', {}, name), element('target', {}, element('path', {}, path)))
@@ -29,15 +15,34 @@ export function poolPathOf(xml: string): string | undefined {
   return childOf(parseXml(xml), 'target', 'path')?.text;
 }
 
-/** Without a capacity the overlay is as large as its image. */
-export function overlayXml(vmName: string, image: Image, capacityGiB: number | undefined): string {
+/** What a disk is laid over. */
+export interface Backing {
+  readonly path: string;
+  readonly format: Image['format'];
+}
+
+/** An overlay without a capacity is as large as what it is laid over; an empty disk needs one. */
+export function diskXml(vmName: string, backing: Backing | undefined, capacityBytes: number | undefined): string {
   return element(
     'volume',
     {},
     element('name', {}, volumeName(vmName)),
-    capacityGiB === undefined ? undefined : element('capacity', { unit: 'GiB' }, capacityGiB),
+    capacityBytes === undefined ? undefined : element('capacity', { unit: 'bytes' }, capacityBytes),
     element('target', {}, element('format', { type: 'qcow2' })),
-    element('backingStore', {}, element('path', {}, image.path), element('format', { type: image.format })),
+    backing &&
+      element('backingStore', {}, element('path', {}, backing.path), element('format', { type: backing.format })),
+  ).xml;
+}
+
+/** A file of so many bytes, none of them on disk yet. */
+export function fileXml(name: string, bytes: number): string {
+  return element(
+    'volume',
+    {},
+    element('name', {}, name),
+    element('capacity', { unit: 'bytes' }, bytes),
+    element('allocation', { unit: 'bytes' }, 0),
+    element('target', {}, element('format', { type: 'raw' })),
   ).xml;
 }
 
@@ -45,16 +50,22 @@ export interface VolumeFacts {
   readonly path: string | undefined;
   readonly format: string | undefined;
   readonly capacityBytes: number;
+  /** Length of the file, and how much of it lies on disk. */
+  readonly physicalBytes: number;
+  readonly allocationBytes: number;
   readonly backingPath: string | undefined;
   readonly backingFormat: string | undefined;
 }
 
 export function readVolume(xml: string): VolumeFacts {
   const volume = parseXml(xml);
+  const bytes = (name: string): number => Number(childOf(volume, name)?.text ?? 0);
   return {
     path: childOf(volume, 'target', 'path')?.text,
     format: childOf(volume, 'target', 'format')?.attributes['type'],
-    capacityBytes: Number(childOf(volume, 'capacity')?.text ?? 0),
+    capacityBytes: bytes('capacity'),
+    physicalBytes: bytes('physical'),
+    allocationBytes: bytes('allocation'),
     backingPath: childOf(volume, 'backingStore', 'path')?.text,
     backingFormat: childOf(volume, 'backingStore', 'format')?.attributes['type'],
   };

@@ -1,5 +1,5 @@
-// One simulated domain: what the machine knows of it, and how its CPU counter grows.
-// Not here: who may do what to it (memory-host).
+// One simulated domain: what the machine knows of it, how its CPU counter grows, and what time does to it.
+// Not here: who may do what to it (memory-domains).
 
 import type { Endpoint, VmMetadata } from '../../../core/model.ts';
 
@@ -18,6 +18,8 @@ export interface GuestState {
   /** The address that it gets on a network with DHCP. */
   lease: string;
   running: boolean;
+  /** Since when its vCPUs stand still. */
+  pausedAtMs: number | undefined;
   startedAtMs: number;
   bootedAtMs: number;
   /** Infinite for a guest that never serves. */
@@ -27,6 +29,64 @@ export interface GuestState {
   cpuTimeNs: number;
   /** Until when `cpuTimeNs` counts. */
   countedToMs: number;
+  /** What it wrote to its serial console since it was started. */
+  console: string;
+}
+
+/** What the outside is told of a domain. */
+export interface MemoryDomain {
+  readonly uuid: string;
+  readonly name: string;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+  readonly disk: string | undefined;
+  readonly metadata: VmMetadata | undefined;
+  readonly running: boolean;
+  readonly paused: boolean;
+  readonly startedAtMs: number;
+  readonly serves: boolean;
+  readonly endpoint: Endpoint | undefined;
+}
+
+export type NewGuest = Pick<
+  GuestState,
+  'uuid' | 'name' | 'vcpus' | 'memoryMiB' | 'disk' | 'metadata' | 'forwarded' | 'lease'
+>;
+
+export function newGuest(guest: NewGuest): GuestState {
+  return {
+    ...guest,
+    running: false,
+    pausedAtMs: undefined,
+    startedAtMs: 0,
+    bootedAtMs: 0,
+    readyAtMs: Number.POSITIVE_INFINITY,
+    shutdownAtMs: Number.POSITIVE_INFINITY,
+    cpuTimeNs: 0,
+    countedToMs: 0,
+    console: '',
+  };
+}
+
+/** Its kernel begins anew; `never`: it will not serve. */
+export function beginBoot(guest: GuestState, atMs: number, bootMs: number, never: boolean): void {
+  // What stands still boots when it goes on.
+  const fromMs = guest.pausedAtMs ?? atMs;
+  guest.bootedAtMs = fromMs + bootMs;
+  guest.readyAtMs = never ? Number.POSITIVE_INFINITY : guest.bootedAtMs;
+  guest.shutdownAtMs = Number.POSITIVE_INFINITY;
+  guest.console += `${guest.name}: booting\n`;
+}
+
+/** Whatever was to come, comes as much later as it stood still. */
+export function goOn(guest: GuestState, atMs: number): void {
+  if (guest.pausedAtMs === undefined) return;
+  const stoodMs = atMs - guest.pausedAtMs;
+  for (const key of ['bootedAtMs', 'readyAtMs', 'shutdownAtMs'] as const) {
+    if (guest[key] > guest.pausedAtMs) guest[key] += stoodMs;
+  }
+  guest.countedToMs = atMs;
+  guest.pausedAtMs = undefined;
 }
 
 /** libvirt without cgroups reads the counter from /proc, in clock ticks. */
@@ -37,7 +97,7 @@ const STEPS_MAX = 400;
 /** CPU time = ∫ load × vCPUs dt, by steps, so that a load that changes between two polls is counted right. */
 export function countCpu(guest: GuestState, endMs: number, load: LoadFunction, bootRatio: number): void {
   const spanMs = endMs - guest.countedToMs;
-  if (spanMs <= 0) return;
+  if (spanMs <= 0 || guest.pausedAtMs !== undefined) return;
   const steps = Math.min(STEPS_MAX, Math.ceil(spanMs / STEP_MS));
   const stepMs = spanMs / steps;
   for (let step = 0; step < steps; step += 1) {

@@ -1,45 +1,66 @@
 // The hypervisor port on a simulated host: what calls cost, which get lost, what an observation looks like from outside.
 // The state is the MemoryHost's: a second MemoryHypervisor on the same host is a daemon that was started again.
 
-import type { DomainObservation, Endpoint, HostObservation } from '../../../core/model.ts';
+import { createHash } from 'node:crypto';
+import type {
+  DomainObservation,
+  Endpoint,
+  HostCapacity,
+  HostObservation,
+  Image,
+  ImageContent,
+  VmMetadata,
+} from '../../../core/model.ts';
 import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
-import type { HostInfo, Hypervisor, VmSpec } from '../../../ports/hypervisor.ts';
+import type {
+  GuestAddress,
+  HostInfo,
+  Hypervisor,
+  ImageReader,
+  PlacedImage,
+  VmSpec,
+} from '../../../ports/hypervisor.ts';
+import { ImageTransfers } from '../image-transfers.ts';
 import type { MemoryHost } from './memory-host.ts';
-import type { Ticket } from './memory-queue.ts';
-import { type HypervisorCall, untilOf } from './memory-script.ts';
+import { MemoryWire } from './memory-wire.ts';
 
 export class MemoryHypervisor implements Hypervisor {
   readonly host: string;
   readonly #host: MemoryHost;
   readonly #clock: Clock;
-  #crashed = false;
-  #closed = false;
+  readonly #wire: MemoryWire;
+  readonly #transfers = new ImageTransfers();
+  /** How busy the host is, follows from two readings. */
+  #hasLooked = false;
 
   constructor(host: MemoryHost, clock: Clock) {
     this.host = host.name;
     this.#host = host;
     this.#clock = clock;
+    this.#wire = new MemoryWire(host, clock);
   }
 
   /** The daemon that holds this adapter dies: what it sent is carried out, no answer comes back, nothing more is sent. */
   crash(): void {
-    this.#crashed = true;
+    this.#wire.crashed = true;
   }
 
   info(signal: AbortSignal): Promise<HostInfo> {
-    return this.#call('info', signal, () => ({
+    return this.#wire.call('info', signal, () => ({
       libvirt: '9.0.0',
       qemu: '7.2.0',
       accel: 'qemu' as const,
       accelReason: 'a simulated host',
+      arch: 'x86_64',
+      cpuModel: 'Simulated',
     }));
   }
 
   async observe(signal: AbortSignal): Promise<HostObservation> {
     const startedAtMs = this.#clock.nowMs();
-    const seen = await this.#call('observe', signal, (atMs) => ({
-      capacity: this.#host.capacity(atMs),
+    const seen = await this.#wire.call('observe', signal, (atMs) => ({
+      capacity: this.#capacity(atMs),
       domains: this.#observeDomains(atMs),
     }));
     return { host: this.host, startedAtMs, endedAtMs: this.#clock.nowMs(), ...seen };
@@ -63,7 +84,7 @@ export class MemoryHypervisor implements Hypervisor {
         }
         changed = false;
         if (signal.aborted) return;
-        if (!this.#crashed && !this.#closed && !this.#silent(this.#clock.nowMs())) yield;
+        if (!this.#wire.crashed && !this.#wire.closed && !this.#wire.silent(this.#clock.nowMs())) yield;
       }
     } finally {
       unwatch();
@@ -71,8 +92,58 @@ export class MemoryHypervisor implements Hypervisor {
     }
   }
 
+  async placeImage(
+    image: Image & { readonly content: ImageContent },
+    read: ImageReader,
+    onBytes: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { sha256 } = image.content;
+    try {
+      await this.#transfers.join(sha256, onBytes, signal, (tell, wanted) => this.#bring(image, read, tell, wanted));
+    } catch (error) {
+      throw signal.aborted ? this.#wire.aborted('placeImage') : error;
+    }
+  }
+
+  async #bring(
+    { content, name }: Image & { readonly content: ImageContent },
+    read: ImageReader,
+    tell: (bytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // Only to look; what is scripted for the call meets what follows.
+    if (await this.#wire.call('listImages', signal, () => this.#host.pool.isPlaced(content.sha256), undefined, false))
+      return;
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of read(signal)) {
+      if (this.#wire.crashed) return this.#wire.never();
+      if (signal.aborted) throw this.#wire.aborted('placeImage');
+      hash.update(chunk);
+      bytes += chunk.length;
+      tell(bytes);
+    }
+    const sha256 = hash.digest('hex');
+    await this.#wire.call('placeImage', signal, (atMs) => {
+      if (bytes !== content.fileBytes || sha256 !== content.sha256) {
+        const what = `${bytes} bytes with checksum ${sha256} came, not ${content.fileBytes} with ${content.sha256}`;
+        throw new Fault('refused', `host ${this.host}: image ${name}: ${what}`);
+      }
+      this.#host.finishImage(content, atMs);
+    });
+  }
+
+  listImages(signal: AbortSignal): Promise<readonly PlacedImage[]> {
+    return this.#wire.call('listImages', signal, () => this.#host.pool.images());
+  }
+
+  removeImage(sha256: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('removeImage', signal, () => this.#host.pool.dropImage(sha256));
+  }
+
   createDisk(spec: VmSpec, signal: AbortSignal): Promise<void> {
-    return this.#call(
+    return this.#wire.call(
       'createDisk',
       signal,
       (atMs) => this.#host.makeDisk(spec, atMs),
@@ -81,39 +152,74 @@ export class MemoryHypervisor implements Hypervisor {
   }
 
   define(spec: VmSpec, signal: AbortSignal): Promise<{ readonly endpoint?: Endpoint }> {
-    return this.#call('define', signal, () => this.#host.defineDomain(spec));
+    return this.#wire.call('define', signal, () => this.#host.guests.define(spec));
   }
 
   start(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#call('start', signal, (atMs) => this.#host.boot(uuid, atMs));
+    return this.#wire.call('start', signal, (atMs) => this.#host.boot(uuid, atMs));
+  }
+
+  pause(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('pause', signal, (atMs) => this.#host.guests.pause(uuid, atMs));
+  }
+
+  resume(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('resume', signal, (atMs) => this.#host.guests.resume(uuid, atMs));
+  }
+
+  reboot(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('reboot', signal, (atMs) => this.#host.reboot(uuid, atMs));
+  }
+
+  reset(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('reset', signal, (atMs) => this.#host.reset(uuid, atMs));
+  }
+
+  addresses(uuid: string, signal: AbortSignal): Promise<readonly GuestAddress[]> {
+    return this.#wire.call('addresses', signal, (atMs) => this.#host.guests.addressesOf(uuid, atMs));
+  }
+
+  console(uuid: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#wire.call('console', signal, (atMs) => {
+      const bytes = new TextEncoder().encode(this.#host.guests.consoleOf(uuid, atMs));
+      return bytes.subarray(Math.max(0, bytes.length - maxBytes));
+    });
+  }
+
+  adopt(uuid: string, metadata: VmMetadata, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('adopt', signal, () => this.#host.guests.adopt(uuid, metadata));
+  }
+
+  release(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('release', signal, () => this.#host.guests.release(uuid));
   }
 
   endpoint(uuid: string, port: number, signal: AbortSignal): Promise<Endpoint | undefined> {
-    return this.#call('endpoint', signal, (atMs) => this.#host.endpointOf(uuid, port, atMs));
+    return this.#wire.call('endpoint', signal, (atMs) => this.#host.endpointOf(uuid, port, atMs));
   }
 
   shutdown(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#call('shutdown', signal, (atMs) => this.#host.askToShutDown(uuid, atMs));
+    return this.#wire.call('shutdown', signal, (atMs) => this.#host.askToShutDown(uuid, atMs));
   }
 
   destroy(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#call('destroy', signal, () => this.#host.pullPlug(uuid));
+    return this.#wire.call('destroy', signal, () => this.#host.guests.pullPlug(uuid));
   }
 
   undefine(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#call('undefine', signal, () => this.#host.forget(uuid));
+    return this.#wire.call('undefine', signal, () => this.#host.guests.forget(uuid));
   }
 
   deleteDisk(vmName: string, signal: AbortSignal): Promise<void> {
-    return this.#call('deleteDisk', signal, () => this.#host.dropDisk(vmName));
+    return this.#wire.call('deleteDisk', signal, () => this.#host.pool.dropDisk(vmName));
   }
 
   listDisks(signal: AbortSignal): Promise<readonly string[]> {
-    return this.#call('listDisks', signal, () => this.#host.diskNames());
+    return this.#wire.call('listDisks', signal, () => this.#host.diskNames());
   }
 
   close(): Promise<void> {
-    this.#closed = true;
+    this.#wire.closed = true;
     return Promise.resolve();
   }
 
@@ -127,6 +233,7 @@ export class MemoryHypervisor implements Hypervisor {
         uuid: domain.uuid,
         name: domain.name,
         state: domain.running ? 'running' : 'stopped',
+        ...(domain.paused ? { paused: true } : {}),
         vcpus: domain.vcpus,
         memoryMiB: domain.memoryMiB,
         readAtMs: atMs,
@@ -136,84 +243,10 @@ export class MemoryHypervisor implements Hypervisor {
     });
   }
 
-  /** Sends a call, waits for the machine to carry it out, and for the answer to come back; each part can fail by itself. */
-  async #call<T>(
-    name: HypervisorCall,
-    signal: AbortSignal,
-    effect: (atMs: number) => T,
-    half?: () => void,
-  ): Promise<T> {
-    if (this.#crashed) return this.#never();
-    if (signal.aborted) throw this.#aborted(name);
-    if (this.#closed) throw new Fault('unreachable', `host ${this.host}: the connection was closed`);
-    const sentAtMs = this.#clock.nowMs();
-    const halfWayMs = this.#host.latencyMs(name) / 2;
-    if (this.#host.script.active('unreachable', sentAtMs) !== undefined) {
-      await this.#sleep(halfWayMs, signal);
-      if (this.#crashed) return this.#never();
-      throw signal.aborted ? this.#aborted(name) : this.#unreachable();
-    }
-    const failure = this.#host.script.takeFailure(name, sentAtMs);
-    const atMs = sentAtMs + halfWayMs;
-    const ticket =
-      failure === undefined || failure.effect === 'after'
-        ? this.#host.submit<T | undefined>(atMs, effect)
-        : this.#host.submit<T | undefined>(atMs, () => {
-            if (failure.effect === 'half') half?.();
-            return undefined;
-          });
-    await this.#settled(ticket, halfWayMs, name, signal);
-    const outcome = ticket.outcome;
-    if (outcome === undefined) throw new Error(`memory host ${this.host}: ${name} neither settled nor failed`);
-    if ('error' in outcome) throw outcome.error;
-    if (failure !== undefined) throw new Fault(failure.fault, `host ${this.host}: ${name} failed, as scripted`);
-    return outcome.value as T;
-  }
-
-  async #settled<T>(ticket: Ticket<T>, halfWayMs: number, name: HypervisorCall, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const nowMs = this.#clock.nowMs();
-      this.#host.advance(nowMs);
-      if (this.#crashed) return this.#never();
-      if (signal.aborted) throw this.#aborted(name);
-      const hang = this.#host.script.active('hang', nowMs);
-      if (hang === undefined && this.#host.script.active('unreachable', nowMs) !== undefined) throw this.#unreachable();
-      const answerAtMs = ticket.outcome === undefined ? ticket.atMs : ticket.settledAtMs + halfWayMs;
-      if (ticket.outcome !== undefined && hang === undefined && nowMs >= answerAtMs) return;
-      await this.#sleep(Math.max(answerAtMs, hang === undefined ? 0 : untilOf(hang)) - nowMs, signal);
-    }
-  }
-
-  #silent(nowMs: number): boolean {
-    const { script } = this.#host;
-    return script.active('hang', nowMs) !== undefined || script.active('unreachable', nowMs) !== undefined;
-  }
-
-  /** Until the time is over, the caller gives up, or the host changes (it may have been healed). */
-  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
-    const woken = new AbortController();
-    const unwatch = this.#host.watch(() => woken.abort());
-    const either = AbortSignal.any([signal, woken.signal]);
-    try {
-      if (ms !== Number.POSITIVE_INFINITY) await this.#clock.sleep(Math.max(0, ms), either);
-      else if (!either.aborted)
-        await new Promise((resolve) => either.addEventListener('abort', resolve, { once: true }));
-    } finally {
-      unwatch();
-    }
-  }
-
-  #never(): Promise<never> {
-    return new Promise<never>(() => {});
-  }
-
-  #aborted(name: HypervisorCall): Fault {
-    return new Fault('aborted', `host ${this.host}: ${name} was cancelled`);
-  }
-
-  #unreachable(): Fault {
-    return new Fault('unreachable', `host ${this.host}: not reachable`, {
-      advice: 'Check that the host is up and that libvirtd runs on it.',
-    });
+  #capacity(atMs: number): HostCapacity {
+    const { cpuRatio, ...capacity } = this.#host.capacity(atMs);
+    const isFirst = !this.#hasLooked;
+    this.#hasLooked = true;
+    return isFirst || cpuRatio === undefined ? capacity : { ...capacity, cpuRatio };
   }
 }

@@ -1,7 +1,7 @@
 // The tables, as SQL for SQLite and as types for kysely, and the numbered migrations that lead to them.
 // Not here: when migrations run (open-database.ts). A migration that was released is never edited; add the next number.
 
-import type { Generated } from 'kysely';
+import type { Generated, GeneratedAlways } from 'kysely';
 
 /** In the file's header, so that `file` and we can tell whose it is: "VSCL". */
 export const APPLICATION_ID = 0x5653434c;
@@ -25,7 +25,38 @@ export interface Tables {
     readonly group_name: string;
     readonly body: string;
   };
+  readonly operations: {
+    /** Order of arrival. */
+    readonly n: Generated<number>;
+    readonly id: string;
+    readonly body: string;
+    // What is searched by is read out of the body by SQLite, so that it can never say something else.
+    readonly kind: GeneratedAlways<string>;
+    readonly state: GeneratedAlways<string>;
+    /** 1 when the state is one of those that end it; anything else, also what is no state at all, is 0. */
+    readonly ended: GeneratedAlways<number>;
+    readonly owner: GeneratedAlways<string>;
+    readonly key: GeneratedAlways<string | null>;
+  };
+  /** Which VMs an operation is about. */
+  readonly operation_vms: { readonly vm_id: number; readonly n: number };
+  readonly images: { readonly name: string; readonly body: string };
+  readonly tokens: { readonly name: string; readonly body: string };
+  readonly numbers: { readonly kind: NumberedKind; readonly key: string; readonly id: number };
+  readonly cordons: { readonly host: string; readonly reason: string };
+  /** One row at the most. */
+  readonly last_host: { readonly one: 1; readonly host: string };
+  readonly answers: {
+    /** Order in which they were kept. */
+    readonly n: Generated<number>;
+    readonly key: string;
+    /** Of `at`, since 1970. */
+    readonly at_ms: number;
+    readonly body: string;
+  };
 }
+
+type NumberedKind = 'host' | 'image' | 'flavor';
 
 /** `last_seq`: number of the newest event ever. `next_vm_id`: the next free VM id. Both only grow. */
 export type CounterName = 'last_seq' | 'next_vm_id';
@@ -74,6 +105,69 @@ export const MIGRATIONS: readonly Migration[] = [
         body TEXT NOT NULL CHECK (json_valid(body))
       ) STRICT;
       CREATE INDEX decisions_by_group ON decisions (group_name, n);
+    `,
+  },
+  {
+    version: 2,
+    name: 'operations, images, tokens, numbers, cordons, kept answers',
+    sql: `
+      CREATE TABLE operations (
+        n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        body TEXT NOT NULL CHECK (json_valid(body)),
+        kind TEXT AS (body ->> '$.kind') VIRTUAL,
+        state TEXT AS (body ->> '$.state') VIRTUAL,
+        ended INTEGER AS (coalesce(body ->> '$.state' IN ('succeeded', 'failed', 'cancelled'), 0)) VIRTUAL,
+        owner TEXT AS (body ->> '$.owner') VIRTUAL,
+        key TEXT AS (body ->> '$.key') VIRTUAL
+      ) STRICT;
+      CREATE UNIQUE INDEX operations_by_key ON operations (owner, key) WHERE key IS NOT NULL;
+      CREATE INDEX operations_by_ended ON operations (ended, n);
+      CREATE INDEX operations_by_state ON operations (state, n);
+      CREATE INDEX operations_by_kind ON operations (kind, n);
+
+      CREATE TABLE operation_vms (
+        vm_id INTEGER NOT NULL,
+        n INTEGER NOT NULL REFERENCES operations (n) ON DELETE CASCADE,
+        PRIMARY KEY (vm_id, n)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX operation_vms_by_operation ON operation_vms (n);
+
+      CREATE TABLE images (
+        name TEXT NOT NULL PRIMARY KEY,
+        body TEXT NOT NULL CHECK (json_valid(body))
+      ) STRICT;
+
+      CREATE TABLE tokens (
+        name TEXT NOT NULL PRIMARY KEY,
+        body TEXT NOT NULL CHECK (json_valid(body))
+      ) STRICT;
+
+      CREATE TABLE numbers (
+        kind TEXT NOT NULL CHECK (kind IN ('host', 'image', 'flavor')),
+        key TEXT NOT NULL,
+        id INTEGER NOT NULL CHECK (id > 0),
+        PRIMARY KEY (kind, key),
+        UNIQUE (kind, id)
+      ) STRICT, WITHOUT ROWID;
+
+      CREATE TABLE cordons (
+        host TEXT NOT NULL PRIMARY KEY,
+        reason TEXT NOT NULL
+      ) STRICT;
+
+      CREATE TABLE last_host (
+        one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
+        host TEXT NOT NULL
+      ) STRICT;
+
+      CREATE TABLE answers (
+        n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        at_ms INTEGER NOT NULL,
+        body TEXT NOT NULL CHECK (json_valid(body))
+      ) STRICT;
+      CREATE INDEX answers_by_time ON answers (at_ms);
     `,
   },
 ];

@@ -1,0 +1,123 @@
+// Defining and undefining VMs of ours: the name and the address must be free, and whose domain it is is asked first.
+// Not here: the XML (domain-xml), whose address is tried how (forward-addresses).
+
+import type { Endpoint } from '../../../core/model.ts';
+import {
+  type CallOptions,
+  type Domain,
+  DomainUndefineFlags,
+  ErrorCode,
+  isLibvirtError,
+  type LibvirtClient,
+} from '../../../libvirt/index.ts';
+import { Fault } from '../../../ports/fault.ts';
+import type { VmSpec } from '../../../ports/hypervisor.ts';
+import type { AccelSource } from './accel-source.ts';
+import type { DomainCatalog } from './domain-catalog.ts';
+import { absent, byUuid, isActive } from './domain-lookups.ts';
+import { domainXml, type GuestNetwork } from './domain-xml.ts';
+import { canBind, freeAddress } from './forward-addresses.ts';
+import type { VmDisks } from './vm-disks.ts';
+import { consoleName, seedName, volumeName } from './volume-names.ts';
+
+/** Given up from the right when a libvirt says that it does not know one. */
+const UNDEFINE_FLAGS = [
+  DomainUndefineFlags.MANAGED_SAVE,
+  DomainUndefineFlags.SNAPSHOTS_METADATA,
+  DomainUndefineFlags.NVRAM,
+  DomainUndefineFlags.CHECKPOINTS_METADATA,
+] as const;
+
+export interface DefinitionsParts {
+  readonly host: string;
+  readonly control: LibvirtClient;
+  readonly work: LibvirtClient;
+  readonly catalog: DomainCatalog;
+  readonly disks: VmDisks;
+  readonly network: GuestNetwork;
+  readonly consoleLog: boolean;
+  readonly accel: AccelSource;
+}
+
+export class Definitions {
+  readonly #parts: DefinitionsParts;
+
+  constructor(parts: DefinitionsParts) {
+    this.#parts = parts;
+  }
+
+  /** One at a time: choosing an address and defining the domain that has it belong together. */
+  async define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
+    const { accel, catalog, consoleLog, disks, network, work } = this.#parts;
+    const domains = await work.listDomains(0, call);
+    const known = domains.find(({ uuid }) => uuid === spec.uuid);
+    const clash = domains.find(({ name, uuid }) => (name === spec.name) !== (uuid === spec.uuid));
+    if (clash !== undefined) throw this.#taken(spec, clash);
+    const before = known && (await catalog.lookUp(known, call));
+    if (known !== undefined && before === undefined) throw this.#taken(spec, known);
+    const endpoint =
+      network.kind === 'forward' ? (before?.endpoint ?? (await this.#freeEndpoint(domains, network, call))) : undefined;
+    const folder = await disks.folder(call);
+    const xml = domainXml(spec, {
+      accel: (await accel.get(call.signal)).kind,
+      network,
+      diskPath: `${folder}/${volumeName(spec.name)}`,
+      ...(endpoint && { endpoint }),
+      ...(spec.cloudInit && { seedPath: `${folder}/${seedName(spec.name)}` }),
+      ...(consoleLog && { consolePath: `${folder}/${consoleName(spec.name)}` }),
+    });
+    await work.defineDomain(xml, 0, call);
+    catalog.put(spec.uuid, endpoint ? { ...spec.metadata, endpoint } : spec.metadata);
+    return endpoint ? { endpoint } : {};
+  }
+
+  async #freeEndpoint(
+    domains: readonly Domain[],
+    network: Extract<GuestNetwork, { kind: 'forward' }>,
+    call: CallOptions,
+  ): Promise<Endpoint> {
+    // Whoever cannot be asked might have any address: then none is given away.
+    const { catalog } = this.#parts;
+    const all = await Promise.all(domains.map((domain) => catalog.lookUp(domain, call).catch(absent)));
+    const taken = new Set(all.flatMap((metadata) => metadata?.endpoint?.address ?? []));
+    return freeAddress(network.addressPrefix, network.port, taken, canBind);
+  }
+
+  async undefine(uuid: string, call: CallOptions): Promise<void> {
+    const { control, host, work } = this.#parts;
+    const active = await isActive(control, uuid, call);
+    if (active === undefined) return;
+    const metadata = await this.mustBeOurs(uuid, call);
+    if (metadata?.adopted === true) {
+      throw new Fault('conflict', `host ${host}: domain ${uuid} was adopted, so it is not undefined`);
+    }
+    // libvirt would let it run on without a definition.
+    if (active) throw new Fault('conflict', `host ${host}: domain ${uuid} runs, so it is not undefined`);
+    for (let count: number = UNDEFINE_FLAGS.length; ; count -= 1) {
+      const flags = UNDEFINE_FLAGS.slice(0, count).reduce((sum, flag) => sum | flag, 0);
+      try {
+        return await work.undefineDomain(byUuid(uuid), flags, call);
+      } catch (error) {
+        if (isLibvirtError(error, ErrorCode.NO_DOMAIN)) return;
+        if (count === 0 || !isLibvirtError(error, ErrorCode.INVALID_ARG)) throw error;
+      }
+    }
+  }
+
+  /** The last net: what the engine asks by mistake about somebody else's domain is not done. Undefined: it is gone. */
+  async mustBeOurs(uuid: string, call: CallOptions): Promise<{ readonly adopted?: boolean } | undefined> {
+    const { catalog, control, host } = this.#parts;
+    const metadata = await catalog.lookUp(byUuid(uuid), call).catch(absent);
+    if (metadata !== undefined) return metadata;
+    if ((await isActive(control, uuid, call)) === undefined) return undefined;
+    throw new Fault('conflict', `host ${host}: domain ${uuid} has no virtscale metadata: it is somebody else's`);
+  }
+
+  #taken(spec: VmSpec, by: Domain): Fault {
+    return new Fault(
+      'conflict',
+      `host ${this.#parts.host}: ${spec.name} (${spec.uuid}) cannot be defined: there is ${by.name} (${by.uuid})`,
+      { advice: `Rename or remove that domain (virsh undefine ${by.name}), if it is not needed.` },
+    );
+  }
+}

@@ -1,0 +1,205 @@
+// Verifies a request for VMs, the first of the four steps a request takes: what is refused here never becomes an operation.
+// Pure. Not here: placing (placement/), and what only a host can say.
+
+import type { CatalogImage } from './catalog.ts';
+import type { Choice } from './decision.ts';
+import type { Amounts, Flavor, HostView, Image } from './model.ts';
+import type { CreateRequest, CreateVms } from './operation.ts';
+import { couldEverHold, needOf } from './placement/place.ts';
+
+/** What one owner may have at a time of VMs without a group. Absent parts: as much as fits. */
+export interface Quota {
+  readonly vms?: number;
+  readonly vcpus?: number;
+  readonly memoryMiB?: number;
+  readonly diskGiB?: number;
+}
+
+export interface VerifyContext {
+  readonly flavors: readonly Flavor[];
+  readonly images: ReadonlyMap<string, CatalogImage>;
+  /** Names of all VMs there are or will be, and of the domains seen on hosts. */
+  readonly taken: ReadonlySet<string>;
+  readonly hosts: readonly HostView[];
+  /** Names of the placement algorithms there are. */
+  readonly algorithms: readonly string[];
+  readonly quota: Quota;
+  /** What the caller has already, VMs that are still queued included. */
+  readonly used: Amounts & { readonly vms: number };
+}
+
+export type Verdict =
+  | { readonly ok: true; readonly create: CreateVms }
+  | {
+      readonly ok: false;
+      readonly refused: 'not-found' | 'invalid' | 'conflict' | 'no-capacity';
+      readonly reason: string;
+      readonly where: string;
+      readonly hosts?: readonly Choice[];
+    };
+
+export const VMS_PER_REQUEST = 500;
+/** Fits a host name, a file name and a libvirt domain's name, and needs quoting nowhere. */
+const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
+const USER_DATA_MAX = 64 * 1024;
+const SSH_KEYS_MAX = 50;
+const SSH_KEY = /^(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}(?: [^\r\n]*)?$/;
+const USER_DATA = /^(?:#cloud-config\b|#!|#include\b|## template: jinja\b|Content-Type: multipart\/|MIME-Version:)/i;
+const GIB = 1024 ** 3;
+/** Until it runs; an image that has to be brought first does not count. Real images under emulation boot for half a minute. */
+const LAUNCH_DEADLINE_MS = 600_000;
+
+export function verifyCreate(request: CreateRequest, context: VerifyContext): Verdict {
+  return (
+    verifyNames(request, context) ??
+    verifyGuest(request) ??
+    verifyPlacement(request, context) ??
+    verifyMeans(request, context)
+  );
+}
+
+type Refusal = Extract<Verdict, { ok: false }>;
+
+function no(refused: Refusal['refused'], where: string, reason: string): Refusal {
+  return { ok: false, refused, where, reason };
+}
+
+function verifyNames({ name, count = 1 }: CreateRequest, { taken }: VerifyContext): Refusal | undefined {
+  if (!Number.isInteger(count) || count < 1 || count > VMS_PER_REQUEST) {
+    return no('invalid', 'count', `count must be a whole number from 1 to ${VMS_PER_REQUEST}`);
+  }
+  const names = namesOf(name, count);
+  if (!names.every((one) => NAME.test(one))) {
+    const reason =
+      'a name has 1 to 63 letters a–z, digits, dots, hyphens and underscores, and begins and ends with a letter or digit';
+    return no('invalid', 'name', reason);
+  }
+  const known = names.find((one) => taken.has(one));
+  return known === undefined ? undefined : no('conflict', 'name', `there is a VM or a domain named ${known} already`);
+}
+
+/** One name as it is; several with a number each. */
+export function namesOf(name: string, count: number): readonly string[] {
+  return count === 1 ? [name] : Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
+}
+
+function verifyGuest({ sshKeys = [], userData, ready }: CreateRequest): Refusal | undefined {
+  if (sshKeys.length > SSH_KEYS_MAX) return no('invalid', 'sshKeys', `at most ${SSH_KEYS_MAX} keys`);
+  const bad = sshKeys.findIndex((key) => !SSH_KEY.test(key));
+  if (bad >= 0) {
+    return no('invalid', `sshKeys.${bad}`, 'must be one public key as in authorized_keys: TYPE BASE64 [COMMENT]');
+  }
+  if (userData !== undefined && Buffer.byteLength(userData) > USER_DATA_MAX) {
+    return no('invalid', 'userData', `may have at most ${USER_DATA_MAX} bytes`);
+  }
+  if (userData !== undefined && !USER_DATA.test(userData)) {
+    return no(
+      'invalid',
+      'userData',
+      'must begin with #cloud-config, #!, #include or a MIME header: cloud-init ignores others',
+    );
+  }
+  if (ready !== undefined && !(ready.http.port >= 1 && ready.http.port <= 65_535 && ready.http.path.startsWith('/'))) {
+    return no('invalid', 'ready.http', 'needs a port from 1 to 65535 and a path that begins with /');
+  }
+  return undefined;
+}
+
+function verifyPlacement({ placement = {} }: CreateRequest, { algorithms, hosts }: VerifyContext): Refusal | undefined {
+  const { algorithm, host } = placement;
+  if (algorithm !== undefined && !algorithms.includes(algorithm)) {
+    return no(
+      'invalid',
+      'placement.algorithm',
+      `there is no algorithm ${algorithm}; there are: ${algorithms.join(', ')}`,
+    );
+  }
+  if (host !== undefined && !hosts.some(({ name }) => name === host)) {
+    return no('invalid', 'placement.host', `there is no host ${host}`);
+  }
+  return undefined;
+}
+
+/** Flavor, image, quota, and whether any host could ever hold such a VM. */
+function verifyMeans(request: CreateRequest, context: VerifyContext): Verdict {
+  const { name, count = 1, ready, sshKeys = [], userData, placement = {}, allOrNothing = false } = request;
+  const flavor = context.flavors.find((known) => known.name === request.flavor);
+  if (flavor === undefined) {
+    const names = context.flavors.map((known) => known.name).join(', ');
+    return no('invalid', 'flavor', `there is no flavor ${request.flavor}; there are: ${names || 'none'}`);
+  }
+  const source = sourceOf(request.image, flavor, context.images);
+  if ('ok' in source) return source;
+  const need = needOf(flavor, source.image);
+  const over = overQuota(context, need, count);
+  if (over !== undefined) return over;
+  const never = couldEverHold(context.hosts, { need, count: 1, set: '', rules: placement });
+  if (never !== undefined) {
+    const reason = `no host could ever hold a VM of flavor ${flavor.name}, not even an empty one`;
+    return { ...no('no-capacity', 'flavor', reason), hosts: never };
+  }
+  const guest = sshKeys.length > 0 || userData !== undefined;
+  return {
+    ok: true,
+    create: {
+      names: namesOf(name, count),
+      flavor,
+      ...source,
+      ...(ready && { ready }),
+      ...(guest && { cloudInit: { sshKeys, ...(userData !== undefined && { userData }) } }),
+      placement,
+      allOrNothing,
+      launchDeadlineMs: LAUNCH_DEADLINE_MS,
+    },
+  };
+}
+
+function sourceOf(
+  name: string | undefined,
+  flavor: Flavor,
+  images: ReadonlyMap<string, CatalogImage>,
+): Pick<CreateVms, 'image' | 'awaitsImage'> | Refusal {
+  if (name === undefined) {
+    if (flavor.diskGiB !== undefined) return {};
+    return no(
+      'invalid',
+      'image',
+      `flavor ${flavor.name} has no disk of its own: name an image, or a flavor with a disk`,
+    );
+  }
+  const known = images.get(name);
+  if (known === undefined) {
+    const names = [...images.keys()].join(', ');
+    return no('invalid', 'image', `there is no image ${name}; there are: ${names || 'none'}`);
+  }
+  if (known.state === 'failed') {
+    return no('conflict', 'image', `image ${name} could not be had: ${known.reason ?? 'no reason given'}`);
+  }
+  if (known.image === undefined) return { awaitsImage: name };
+  const reason = tooSmall(flavor, known.image);
+  return reason === undefined ? { image: known.image } : no('invalid', 'flavor', reason);
+}
+
+/** Why this flavor's disk cannot hold the image. */
+export function tooSmall(flavor: Flavor, image: Image): string | undefined {
+  const { virtualBytes = 0 } = image.content ?? {};
+  if (flavor.diskGiB === undefined || flavor.diskGiB * GIB >= virtualBytes) return undefined;
+  const wanted = Math.ceil((virtualBytes / GIB) * 100) / 100;
+  return `the disk of flavor ${flavor.name} has ${flavor.diskGiB} GiB, but image ${image.name} needs ${wanted} GiB`;
+}
+
+function overQuota({ quota, used }: VerifyContext, need: Amounts, count: number): Refusal | undefined {
+  const asked: Record<keyof Quota, readonly [wanted: number, unit: string]> = {
+    vms: [used.vms + count, 'VMs'],
+    vcpus: [used.vcpus + count * need.vcpus, 'vCPUs'],
+    memoryMiB: [used.memoryMiB + count * need.memoryMiB, 'MiB of memory'],
+    diskGiB: [used.diskGiB + count * need.diskGiB, 'GiB of disk'],
+  };
+  for (const key of ['vms', 'vcpus', 'memoryMiB', 'diskGiB'] as const) {
+    const [wanted, unit] = asked[key];
+    const allowed = quota[key];
+    if (allowed === undefined || wanted <= allowed) continue;
+    return no('conflict', 'count', `over the quota: it would be ${wanted} ${unit}, and ${allowed} are allowed`);
+  }
+  return undefined;
+}

@@ -1,0 +1,81 @@
+// Which scope each call of the HTTP API needs: the one table. A test holds it against the OpenAPI document.
+// Not here: who has which scope (access).
+
+import type { Scope } from '../core/catalog.ts';
+
+/** `open`: for everybody, as it tells nothing and changes nothing. */
+export type Needed = Scope | 'open';
+
+/** By method and path as the OpenAPI document writes them. */
+export const SCOPES: Readonly<Record<string, Needed>> = {
+  'GET /': 'open',
+  'GET /healthz': 'open',
+  'GET /readyz': 'open',
+  'GET /v1/docs': 'open',
+  'GET /v1/openapi.json': 'open',
+  'GET /metrics': 'read',
+
+  'GET /v1/hosts': 'read',
+  'GET /v1/hosts/{name}': 'read',
+  'PATCH /v1/hosts/{name}': 'admin',
+
+  'GET /v1/vms': 'read',
+  'POST /v1/vms': 'operate',
+  'POST /v1/vms/adopt': 'operate',
+  'GET /v1/vms/{id}': 'read',
+  'DELETE /v1/vms/{id}': 'operate',
+  'POST /v1/vms/{id}/start': 'operate',
+  'POST /v1/vms/{id}/pause': 'operate',
+  'POST /v1/vms/{id}/resume': 'operate',
+  'POST /v1/vms/{id}/shutdown': 'operate',
+  'POST /v1/vms/{id}/reboot': 'operate',
+  'POST /v1/vms/{id}/reset': 'operate',
+  'POST /v1/vms/{id}/stop': 'operate',
+  // What guests print is often more than a reader should see (first-boot passwords, keys).
+  'GET /v1/vms/{id}/console': 'operate',
+  'GET /v1/vms/{id}/addresses': 'read',
+
+  'GET /v1/images': 'read',
+  'GET /v1/images/{name}': 'read',
+  'PUT /v1/images/{name}': 'operate',
+  // Files of the daemon's machine and of others only with admin: see routes/images.
+  'POST /v1/images': 'operate',
+  'DELETE /v1/images/{name}': 'operate',
+  'GET /v1/flavors': 'read',
+  'GET /v1/flavors/{name}': 'read',
+
+  'GET /v1/operations': 'read',
+  'GET /v1/operations/{id}': 'read',
+  'GET /v1/operations/{id}/wait': 'read',
+  'POST /v1/operations/{id}/cancel': 'operate',
+
+  'GET /v1/groups': 'read',
+  'GET /v1/groups/{name}': 'read',
+  'PATCH /v1/groups/{name}': 'operate',
+  'POST /v1/groups/{name}/pause': 'operate',
+  'POST /v1/groups/{name}/resume': 'operate',
+  'GET /v1/decisions': 'read',
+  'GET /v1/decisions/{id}': 'read',
+  'GET /v1/events': 'read',
+
+  'GET /v1/tokens': 'admin',
+  'POST /v1/tokens': 'admin',
+  'DELETE /v1/tokens/{name}': 'admin',
+
+  'GET /v1/sd/prometheus': 'read',
+};
+
+const SEED_WRITES: ReadonlySet<string> = new Set(['/vm/create', '/vm/destroy']);
+const SEED_FAMILY = /^\/(?:vm|pm|image)(?:\/|$)/;
+
+/** The seeds' calls: by path alone, whatever the method. Undefined: not one of their paths. */
+export function seedScope(path: string): Scope | undefined {
+  if (!SEED_FAMILY.test(path)) return undefined;
+  return SEED_WRITES.has(path.replace(/\/+$/, '')) ? 'operate' : 'read';
+}
+
+/** Of a route as hono knows it (`/v1/vms/:id`). One that stands in no table is for admins: forgetting it must not open it. */
+export function neededScope(method: string, routePath: string): Needed {
+  const path = routePath.replaceAll(/:([a-zA-Z]+)(?:\{[^}]*\})?/g, '{$1}');
+  return SCOPES[`${method} ${path}`] ?? 'admin';
+}

@@ -1,0 +1,416 @@
+// The OpenAPI document against the API: every operation in it is called with success and with failure, and every answer must be
+// one that the document describes, to the last key.
+
+import { describe, expect, it } from 'vitest';
+import { SCOPES } from '../../src/edge/scopes.ts';
+import { type EdgeApp, edgeApp } from './edge-app.ts';
+import { clock } from './fake-engine.ts';
+import { problemsWith, type Schema } from './json-schema.ts';
+import { aDecision, aGroup, aHost, aLoneVm, anImage, aPolicy, aVm, NOW_MS } from './pictures.ts';
+import { tokenFor } from './tokens.ts';
+
+interface Operation {
+  readonly responses: Readonly<
+    Record<string, { readonly content?: Readonly<Record<string, { readonly schema: Schema }>> }>
+  >;
+  readonly security: readonly unknown[];
+  readonly 'x-scope': string;
+  readonly operationId: string;
+}
+interface Document extends Schema {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+/** What is sent: the path with its query, and the body. */
+interface Call {
+  readonly path: string;
+  readonly body?: unknown;
+  readonly bytes?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly status: number;
+  /** Done before. */
+  readonly before?: (edge: EdgeApp) => Promise<unknown> | unknown;
+}
+
+const OCTETS = { 'content-type': 'application/octet-stream' };
+const FIRST = 'op-1';
+const create = async ({ app }: EdgeApp): Promise<void> => {
+  await app.request('/v1/vms', json('POST', { name: 'job', count: 2, flavor: 'small', image: 'backend' }));
+};
+const createAndHold = (edge: EdgeApp): Promise<void> => {
+  edge.engine.work.pace = 'manual';
+  return create(edge);
+};
+const upload = async ({ app }: EdgeApp): Promise<void> => {
+  await app.request('/v1/images/mine', { method: 'PUT', headers: OCTETS, body: 'bytes' });
+};
+
+const CALLS: Readonly<Record<string, readonly Call[]>> = {
+  'GET /v1/hosts': [
+    { path: '/v1/hosts', status: 200 },
+    { path: '/v1/hosts?all=1', status: 400 },
+  ],
+  'GET /v1/hosts/{name}': [
+    { path: '/v1/hosts/local', status: 200 },
+    { path: '/v1/hosts/far', status: 200 },
+    { path: '/v1/hosts/none', status: 404 },
+  ],
+  'PATCH /v1/hosts/{name}': [
+    { path: '/v1/hosts/local', body: { cordoned: 'new disks' }, status: 200 },
+    { path: '/v1/hosts/local', body: { cordoned: null }, status: 200 },
+    { path: '/v1/hosts/local', body: { cordoned: null }, headers: { 'if-match': '"other"' }, status: 412 },
+    { path: '/v1/hosts/local', body: { cordoned: true }, status: 400 },
+  ],
+  'GET /v1/vms': [
+    { path: '/v1/vms?limit=1&group=none&state=running', status: 200, before: create },
+    { path: '/v1/vms?cursor=AAAA', status: 400 },
+  ],
+  'POST /v1/vms': [
+    {
+      path: '/v1/vms',
+      body: {
+        name: 'job',
+        count: 3,
+        flavor: 'small',
+        image: 'backend',
+        ready: { http: { port: 80, path: '/' } },
+        sshKeys: ['ssh-ed25519 AAAA me'],
+        userData: '#cloud-config\n',
+        placement: { algorithm: 'spread', labels: { disk: 'ssd' }, apart: true, withoutVms: [7] },
+        allOrNothing: true,
+      },
+      status: 202,
+    },
+    { path: '/v1/vms', body: { name: 'blank', flavor: 'small' }, status: 202 },
+    { path: '/v1/vms', body: { name: 'web-7', flavor: 'small' }, status: 409 },
+    { path: '/v1/vms', body: { name: 'big', flavor: 'huge' }, status: 409 },
+    { path: '/v1/vms', body: { name: 'job', flavor: 'unknown' }, status: 400 },
+    {
+      path: '/v1/vms',
+      body: { name: 'job', flavor: 'small' },
+      status: 429,
+      before: ({ engine }) => {
+        engine.refusal = { ok: false, refused: 'too-many', reason: '1000 requests wait' };
+      },
+    },
+  ],
+  'POST /v1/vms/adopt': [
+    { path: '/v1/vms/adopt', body: { host: 'local', domain: 'stranger' }, status: 202 },
+    { path: '/v1/vms/adopt', body: { host: 'local', domain: 'none' }, status: 404 },
+  ],
+  'GET /v1/vms/{id}': [
+    { path: '/v1/vms/7', status: 200 },
+    { path: '/v1/vms/20', status: 200 },
+    { path: '/v1/vms/99', status: 404 },
+  ],
+  'DELETE /v1/vms/{id}': [
+    { path: '/v1/vms/20?grace=30s', status: 202 },
+    { path: '/v1/vms/99', status: 404 },
+  ],
+  ...Object.fromEntries(
+    ['start', 'pause', 'resume', 'shutdown', 'reboot', 'reset', 'stop'].map((verb): [string, readonly Call[]] => [
+      `POST /v1/vms/{id}/${verb}`,
+      [
+        { path: `/v1/vms/20/${verb}`, status: 202 },
+        { path: `/v1/vms/7/${verb}`, status: 409 },
+        { path: `/v1/vms/99/${verb}`, status: 404 },
+      ],
+    ]),
+  ),
+  'GET /v1/vms/{id}/console': [
+    { path: '/v1/vms/20/console?tail=7', status: 200 },
+    { path: '/v1/vms/20/console?tail=0', status: 400 },
+    {
+      path: '/v1/vms/20/console',
+      status: 503,
+      before: ({ engine }) => {
+        engine.refusal = { ok: false, refused: 'unreachable', reason: 'local does not answer' };
+      },
+    },
+  ],
+  'GET /v1/vms/{id}/addresses': [
+    { path: '/v1/vms/20/addresses', status: 200 },
+    { path: '/v1/vms/99/addresses', status: 404 },
+  ],
+  'GET /v1/sd/prometheus': [
+    { path: '/v1/sd/prometheus?group=web', status: 200 },
+    { path: '/v1/sd/prometheus?x=1', status: 400 },
+  ],
+  'GET /v1/images': [
+    { path: '/v1/images', status: 200, before: upload },
+    { path: '/v1/images?x=1', status: 400 },
+  ],
+  'GET /v1/images/{name}': [
+    { path: '/v1/images/backend', status: 200 },
+    { path: '/v1/images/mine', status: 200, before: upload },
+    { path: '/v1/images/none', status: 404 },
+  ],
+  'PUT /v1/images/{name}': [
+    { path: '/v1/images/mine?format=raw', bytes: 'some bytes', status: 201 },
+    { path: '/v1/images/backend', bytes: 'some bytes', status: 409 },
+    { path: `/v1/images/mine?sha256=${'0'.repeat(64)}`, bytes: 'some bytes', status: 400 },
+    { path: '/v1/images/mine', bytes: 'x', headers: { 'content-type': 'text/plain' }, status: 415 },
+  ],
+  'POST /v1/images': [
+    { path: '/v1/images', body: { name: 'd', source: { url: 'https://images.example/d.qcow2' } }, status: 202 },
+    { path: '/v1/images', body: { name: 'd', source: { ssh: 'root@10.0.0.5:/d.qcow2' }, format: 'raw' }, status: 202 },
+    { path: '/v1/images', body: { name: 'd', source: { path: '/d' }, sha256: 'A'.repeat(64) }, status: 202 },
+    { path: '/v1/images', body: { name: 'd', source: { host: '/d' } }, status: 202 },
+    { path: '/v1/images', body: { name: 'backend', source: { url: 'https://images.example/d' } }, status: 409 },
+    { path: '/v1/images', body: { name: 'd', source: { url: 'file:///etc/passwd' } }, status: 400 },
+  ],
+  'DELETE /v1/images/{name}': [
+    { path: '/v1/images/mine', status: 204, before: upload },
+    { path: '/v1/images/backend', status: 409 },
+    { path: '/v1/images/none', status: 404 },
+  ],
+  'GET /v1/flavors': [
+    { path: '/v1/flavors', status: 200 },
+    { path: '/v1/flavors?x=1', status: 400 },
+  ],
+  'GET /v1/flavors/{name}': [
+    { path: '/v1/flavors/medium', status: 200 },
+    { path: '/v1/flavors/none', status: 404 },
+  ],
+  'GET /v1/operations': [
+    { path: '/v1/operations?limit=1&kind=vm.create', status: 200, before: create },
+    { path: '/v1/operations?state=queued&vm=7', status: 200 },
+    { path: '/v1/operations?state=lost', status: 400 },
+  ],
+  'GET /v1/operations/{id}': [
+    { path: `/v1/operations/${FIRST}`, status: 200, before: create },
+    { path: '/v1/operations/none', status: 404 },
+  ],
+  'GET /v1/operations/{id}/wait': [
+    { path: `/v1/operations/${FIRST}/wait`, status: 200, before: create },
+    { path: `/v1/operations/${FIRST}/wait?timeout=1ms`, status: 200, before: createAndHold },
+    { path: `/v1/operations/${FIRST}/wait?timeout=1h`, status: 400 },
+    { path: '/v1/operations/none/wait', status: 404 },
+  ],
+  'POST /v1/operations/{id}/cancel': [
+    { path: `/v1/operations/${FIRST}/cancel`, status: 202, before: createAndHold },
+    { path: `/v1/operations/${FIRST}/cancel`, status: 409, before: create },
+    { path: '/v1/operations/none/cancel', status: 404 },
+  ],
+  'GET /v1/groups': [
+    { path: '/v1/groups', status: 200 },
+    { path: '/v1/groups?x=1', status: 400 },
+  ],
+  'GET /v1/groups/{name}': [
+    { path: '/v1/groups/web', status: 200 },
+    { path: '/v1/groups/listed', status: 200 },
+    { path: '/v1/groups/none', status: 404 },
+  ],
+  'PATCH /v1/groups/{name}': [
+    { path: '/v1/groups/web', body: { desired: 3 }, status: 200 },
+    { path: '/v1/groups/web', body: { desired: 9 }, status: 409 },
+    { path: '/v1/groups/web', body: { desired: 3 }, headers: { 'if-match': '"other"' }, status: 412 },
+  ],
+  'POST /v1/groups/{name}/pause': [
+    { path: '/v1/groups/web/pause', status: 200 },
+    { path: '/v1/groups/none/pause', status: 404 },
+  ],
+  'POST /v1/groups/{name}/resume': [
+    { path: '/v1/groups/web/resume', status: 200 },
+    { path: '/v1/groups/none/resume', status: 404 },
+  ],
+  'GET /v1/decisions': [
+    { path: '/v1/decisions', status: 200 },
+    { path: '/v1/decisions?limit=0', status: 400 },
+  ],
+  'GET /v1/decisions/{id}': [
+    { path: '/v1/decisions/d-1', status: 200 },
+    { path: '/v1/decisions/none', status: 404 },
+  ],
+  'GET /v1/events': [
+    { path: '/v1/events', status: 200, before: create },
+    { path: '/v1/events?since=99', status: 409 },
+    {
+      path: '/v1/events?since=0',
+      status: 410,
+      before: async (edge) => {
+        await create(edge);
+        edge.engine.log.retain(1);
+      },
+    },
+  ],
+  'GET /v1/tokens': [
+    { path: '/v1/tokens', status: 200 },
+    { path: '/v1/tokens?x=1', status: 400 },
+  ],
+  'POST /v1/tokens': [
+    { path: '/v1/tokens', body: { name: 'ci', scope: 'operate', expiresIn: '90d' }, status: 201 },
+    { path: '/v1/tokens', body: { name: 'boss', scope: 'read' }, status: 409 },
+    { path: '/v1/tokens', body: { name: 'anonymous', scope: 'read' }, status: 400 },
+  ],
+  'DELETE /v1/tokens/{name}': [
+    { path: '/v1/tokens/reader', status: 204 },
+    { path: '/v1/tokens/none', status: 404 },
+  ],
+};
+
+const boss = tokenFor('boss', 'admin');
+const reader = tokenFor('reader', 'read', { expiresAt: '2999-01-01T00:00:00.000Z' });
+
+function json(method: string, body: unknown): RequestInit {
+  return { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+}
+
+/** An app whose answers have something in every field. */
+function fullEdge(): EdgeApp {
+  const failed = anImage({
+    id: 2,
+    name: 'broken',
+    source: { kind: 'url', url: 'https://u:p@h/x?sig=1' },
+    state: 'failed',
+  });
+  const { image: _, ...withoutImage } = failed;
+  const listed = aPolicy({
+    group: 'listed',
+    source: { kind: 'domains', domains: [{ name: 'a' }], ready: { http: { port: 80, path: '/' } } },
+    placement: { algorithm: 'spread', labels: { a: 'b' }, withVms: [1] },
+  });
+  return edgeApp(
+    {
+      hosts: [
+        aHost({ traits: { ...aHost().traits, labels: { disk: 'ssd' }, cordoned: 'tests' } }),
+        { ...aHost({ name: 'far', id: 2, condition: 'unreachable', reason: 'timed out' }), running: 0 },
+        aHost({ name: 'roomy', id: 3 }),
+      ],
+      groups: [
+        aGroup(),
+        aGroup({ policy: listed, vms: [aVm({ id: 8, name: 'a', group: 'listed', kind: 'existing' })] }),
+      ],
+      vms: [
+        aLoneVm({}, { state: 'running', difference: 'somebody' }),
+        aLoneVm({ id: 21, name: 'other', kind: 'adopted' }),
+      ],
+      images: [anImage(), { ...withoutImage, reason: 'HTTP 404' }],
+      flavors: [
+        { id: 1, name: 'small', vcpus: 1, memoryMiB: 128 },
+        { id: 2, name: 'medium', vcpus: 2, memoryMiB: 256, diskGiB: 10 },
+        { id: 3, name: 'huge', vcpus: 64, memoryMiB: 1_000_000 },
+      ],
+      tokens: [boss.token, reader.token],
+      decisions: [{ ...aDecision(), id: 'd-1', at: clock.wallOf(NOW_MS) }],
+    },
+    { withoutToken: 'loopback' },
+  );
+}
+
+async function documentOf({ app }: EdgeApp): Promise<Document> {
+  return (await (await app.request('/v1/openapi.json')).json()) as Document;
+}
+
+describe('the document', async () => {
+  const document = await documentOf(fullEdge());
+  const operations = Object.entries(document.paths).flatMap(([path, verbs]) =>
+    Object.entries(verbs).map(([verb, operation]) => ({ name: `${verb.toUpperCase()} ${path}`, operation })),
+  );
+
+  it('has an operation for every call here, and the other way round', () => {
+    expect(Object.keys(CALLS).toSorted()).toEqual(operations.map(({ name }) => name).toSorted());
+  });
+
+  it('says of every operation which scope it needs; none is open, none forgotten', () => {
+    for (const { name, operation } of operations) {
+      expect(SCOPES[name], name).toMatch(/^(read|operate|admin)$/);
+      expect(operation['x-scope'], name).toBe(SCOPES[name]);
+      expect(operation.security, name).toEqual([{ token: [] }]);
+    }
+    expect(new Set(operations.map(({ operation }) => operation.operationId)).size).toBe(operations.length);
+  });
+
+  it('has a scope for every route there is, and no other', () => {
+    const served = fullEdge()
+      .app.routes.filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) => `${method} ${path.replaceAll(/:([a-z]+)/g, '{$1}')}`);
+    expect([...new Set(served)].toSorted()).toEqual(Object.keys(SCOPES).toSorted());
+  });
+
+  const cases = Object.entries(CALLS).flatMap(([name, calls]) =>
+    calls.map((call) => [name, call.status, call.path, call] as const),
+  );
+  it.each(cases)('%s: %i for %s', async (name, status, _path, call) => {
+    const edge = fullEdge();
+    await call.before?.(edge);
+    const [method = ''] = name.split(' ');
+    const answer = await edge.app.request(call.path, {
+      method,
+      headers: {
+        ...(call.body !== undefined && { 'content-type': 'application/json' }),
+        ...(call.bytes !== undefined && OCTETS),
+        ...call.headers,
+      },
+      ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
+      ...(call.bytes !== undefined && { body: call.bytes }),
+    });
+    const text = await answer.text();
+    expect(answer.status, text).toBe(status);
+    const found = operations.find((one) => one.name === name)?.operation.responses[String(status)];
+    expect(found, `${status} is not described`).toBeDefined();
+    const type = answer.headers.get('content-type')?.split(';')[0];
+    if (found?.content === undefined) return expect(text).toBe('');
+    const schema = found.content[type ?? '']?.schema;
+    if (schema === undefined) throw new Error(`${type} is not described for ${status}`);
+    const body = type === 'text/plain' ? text : JSON.parse(text);
+    if (type === 'application/problem+json') expect(body.status).toBe(status);
+    expect(problemsWith(body, schema, document)).toEqual([]);
+    if (status === 202) expect(answer.headers.get('location')).toBe(`/v1/operations/${body.id}`);
+    return undefined;
+  });
+
+  it('has success and failure for each', () => {
+    for (const [name, calls] of Object.entries(CALLS)) {
+      expect(
+        calls.some(({ status }) => status < 300),
+        name,
+      ).toBe(true);
+      expect(
+        calls.some(({ status }) => status >= 400),
+        name,
+      ).toBe(true);
+    }
+  });
+});
+
+describe('the reader of schemas used here', () => {
+  const root = { $defs: { a: { type: 'string' } } };
+  it.each<[unknown, Schema]>([
+    [
+      { a: 1, b: 2 },
+      { type: 'object', properties: { a: { type: 'number' } } },
+    ],
+    [{}, { type: 'object', properties: {}, required: ['a'] }],
+    [1.5, { type: 'integer' }],
+    ['x', { enum: ['y'] }],
+    ['yesterday', { type: 'string', format: 'date-time' }],
+    [1, { $ref: '#/$defs/a' }],
+    [null, { anyOf: [{ type: 'string' }, { type: 'number' }] }],
+    [[1], { type: 'array', items: { type: 'string' } }],
+    [{ x: 1 }, { type: 'object', additionalProperties: { type: 'string' } }],
+    [0, { exclusiveMinimum: 0 }],
+  ])('sees what is wrong with %j as %j', (value, schema) => expect(problemsWith(value, schema, root)).not.toEqual([]));
+  it('knows what it does not know', () => expect(() => problemsWith(1, { multipleOf: 2 }, root)).toThrow('multipleOf'));
+});
+
+describe('what is not in the document', () => {
+  it.each([
+    ['GET', '/v1/snapshots', 404],
+    ['GET', '/v2/vms', 404],
+    ['PUT', '/v1/vms/20', 405],
+    ['DELETE', '/v1/hosts/local', 405],
+    ['GET', '/v1/vms/20/start', 405],
+    ['POST', '/v1/openapi.json', 405],
+    ['PATCH', '/v1/images/backend', 405],
+  ])('%s %s is %i, as a problem document', async (method, path, status) => {
+    const edge = fullEdge();
+    const answer = await edge.app.request(path, { method });
+    const document = await documentOf(edge);
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    const schema = { $ref: '#/components/schemas/Problem' };
+    expect(problemsWith(await answer.json(), schema, document)).toEqual([]);
+    if (status === 405) expect(answer.headers.get('allow')).toMatch(/^[A-Z, ]+$/);
+  });
+});
