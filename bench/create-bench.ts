@@ -78,7 +78,7 @@ class CreateBench {
     const { count, loop, requests } = this.#took;
     const where = `linked clones on ${HOSTS} embedded hosts, from the first request until all run`;
     const baseline = median(loop);
-    const peer = `baseline: a shell loop over virsh (vol-create, define, start for each) that makes the same domains there; guests idle afterwards (at most ${(this.#idle * 100).toFixed(1)} % of a core each)`;
+    const peer = `baseline: a shell loop over virsh (vol-create, define, start, one VM after the other) that makes the same domains there; guests idle afterwards (at most ${(this.#idle * 100).toFixed(1)} % of a core each)`;
     return [
       rowOf({
         name: `create-${this.#count}`,

@@ -14,7 +14,7 @@ import { BadConfiguration, type LoadedConfig, readConfig, type ServeOptions } fr
 /** Editors write in several steps: wait until they are through. */
 const SETTLE_MS = 150;
 /** What a running daemon cannot change. Of hosts: anything but what placement is told. */
-const FIXED = ['listen', 'withoutToken', 'stateDir', 'policiesDir', 'pollMs', 'log', 'events'] as const;
+const FIXED = ['listen', 'names', 'withoutToken', 'stateDir', 'policiesDir', 'pollMs', 'log', 'events'] as const;
 
 /** Who takes up what has changed. */
 type Configurable = Pick<Engine, 'configure' | 'configureImages' | 'tell'>;

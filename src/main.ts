@@ -73,7 +73,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   );
   logEvents(log, engine.log);
   metrics.observe(engine);
-  const names = [config.listen.host];
+  const names = [config.listen.host, ...config.names];
   const access = new Access({ engine, withoutToken: config.withoutToken });
   const app = createApp({ engine, clock, metrics, version: VERSION, log, names, access });
   const stream = new EventStream({ events: engine.log, log, telemetry: metrics, names, access });

@@ -74,6 +74,8 @@ export interface DaemonConfig {
   /** The file it came from; absent when there is none. */
   readonly file?: string;
   readonly listen: ListenAddress;
+  /** Names that the daemon answers to besides IP addresses, localhost and the one it listens on. */
+  readonly names: readonly string[];
   /** Absent: `loopback` while there are no tokens, `nobody` once there is one. */
   readonly withoutToken?: WithoutToken;
   /** Absolute. */

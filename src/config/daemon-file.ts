@@ -72,6 +72,7 @@ function assemble(raw: RawDaemon, sources: DaemonSources, yaml: YamlText | undef
     config: {
       ...(file !== undefined && { file: resolve(cwd, file.path) }),
       listen: listen.value,
+      names: raw.names ?? [],
       ...(raw.withoutToken !== undefined && { withoutToken: raw.withoutToken }),
       stateDir: pathOf(flags.stateDir, raw.stateDir, base, sources.cwd) ?? defaultStateDir(sources),
       policiesDir: pathOf(flags.policies, raw.policies, base, sources.cwd) ?? join(base, 'policies'),

@@ -138,6 +138,11 @@ const flavor = strict({
   }),
 );
 
+/** As it stands in the Host header, without a port. */
+const hostName = textUpTo(253).refine((text) => /^[0-9A-Za-z._-]+$/.test(text), {
+  error: 'must be a host name, without a port',
+});
+
 const quota = strict({
   vms: wholeBetween(0, 1_000_000).optional(),
   vcpus: wholeBetween(0, 1_000_000).optional(),
@@ -166,6 +171,7 @@ export const daemonSchema = strict({
   images: z.array(image).max(1000).optional(),
   flavors: z.array(flavor).min(1, { error: 'must list at least one flavor' }).max(1000).optional(),
   placement: daemonPlacement.optional(),
+  names: z.array(hostName).max(100).optional(),
   quota: quota.optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
   events: strict({ keep: wholeBetween(1000, 10_000_000).optional() }).optional(),

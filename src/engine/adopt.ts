@@ -18,8 +18,9 @@ export function adoptStrays(
   flavors: readonly Flavor[],
   nowMs: number,
 ): Change | undefined {
-  const known = new Set([...state.vms.values()].map((vm) => vm.uuid));
-  const taken = new Set(state.vms.keys());
+  /** Of those taken in just now. */
+  const uuids = new Set<string>();
+  const ids = new Set<number>();
   const listed = listedDomains(policies);
   const putVms: VmRecord[] = [];
   const events: NewEvent[] = [];
@@ -29,7 +30,12 @@ export function adoptStrays(
     const { last } = host;
     if (host.state !== 'up' || last === undefined) continue;
     for (const domain of last.domains) {
-      if (known.has(domain.uuid) || (forgotten.get(domain.uuid) ?? -1) >= last.startedAtMs) continue;
+      if (
+        state.uuids.has(domain.uuid) ||
+        uuids.has(domain.uuid) ||
+        (forgotten.get(domain.uuid) ?? -1) >= last.startedAtMs
+      )
+        continue;
       const { metadata } = domain;
       const group = metadata?.group;
       const alone = metadata !== undefined && group === undefined;
@@ -37,10 +43,11 @@ export function adoptStrays(
       const policy = group !== undefined ? policies.get(group) : running ? listed.get(domain.name) : undefined;
       if (policy === undefined && !alone) continue;
       const wanted = metadata?.id;
-      const id = wanted !== undefined && !taken.has(wanted) ? wanted : nextVmId;
+      const free = wanted !== undefined && !state.vms.has(wanted) && !ids.has(wanted);
+      const id = free ? wanted : nextVmId;
       nextVmId = Math.max(nextVmId, id + 1);
-      taken.add(id);
-      known.add(domain.uuid);
+      ids.add(id);
+      uuids.add(domain.uuid);
       const at = { id, host: host.name, nowMs };
       const record = policy
         ? recordOf(domain, policy, at)

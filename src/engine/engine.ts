@@ -103,6 +103,7 @@ export class Engine extends EngineStatus implements EngineView {
           staleAfterMs: 3 * pollMs,
           slowMs: pollMs,
           traits: () => traitsOf(hypervisor.host, index, settings.now, ledger.state.cordons),
+          isWatched: (uuid) => ledger.state.uuids.has(uuid),
         }),
     );
     const byName = new Map(hosts.map((host) => [host.name, host]));

@@ -21,6 +21,8 @@ export interface HostWatchOptions {
   readonly slowMs: number;
   /** What the configuration and people say about the host now. */
   readonly traits: () => HostTraits;
+  /** Whose counters matter now, by uuid: those of domains that have a record. */
+  readonly isWatched: (uuid: string) => boolean;
 }
 
 /** So many slow polls in a row make a slow host: one alone is chance. */
@@ -39,6 +41,7 @@ export class HostWatch {
   readonly #staleAfterMs: number;
   readonly #slowMs: number;
   readonly #traits: () => HostTraits;
+  readonly #isWatched: (uuid: string) => boolean;
   #lastPollMs: number | undefined;
   #slowPolls = 0;
   #last: HostObservation | undefined;
@@ -59,6 +62,7 @@ export class HostWatch {
     this.#staleAfterMs = options.staleAfterMs;
     this.#slowMs = options.slowMs;
     this.#traits = options.traits;
+    this.#isWatched = options.isWatched;
   }
 
   get name(): string {
@@ -111,7 +115,7 @@ export class HostWatch {
         this.#pollDeadlineMs,
         async (inner) => {
           if (this.#info === undefined || this.#failures > 0) this.#info = await this.hypervisor.info(inner);
-          return this.hypervisor.observe(inner);
+          return this.hypervisor.observe(inner, this.#isWatched);
         },
         signal,
       );

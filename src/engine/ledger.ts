@@ -14,6 +14,8 @@ import type { EventLog } from './view.ts';
 
 export interface LedgerState {
   readonly vms: ReadonlyMap<number, VmRecord>;
+  /** Of all records. */
+  readonly uuids: ReadonlySet<string>;
   readonly memory: Memory;
   readonly nextVmId: number;
   /** Those that have not ended, oldest first. */
@@ -40,6 +42,7 @@ export class Ledger implements EventLog {
   readonly #log: Log;
   readonly #listeners = new Set<Listener>();
   readonly #vms: Map<number, VmRecord>;
+  readonly #uuids: Set<string>;
   readonly #operations: Map<string, Operation>;
   readonly #images: Map<string, CatalogImage>;
   readonly #tokens: Map<string, Token>;
@@ -58,6 +61,7 @@ export class Ledger implements EventLog {
     this.#log = log;
     const { vms, memory } = rebase(stored, clock.nowMs());
     this.#vms = new Map(vms.map((vm) => [vm.id, vm]));
+    this.#uuids = new Set(vms.map(({ uuid }) => uuid));
     this.#memory = Object.fromEntries(
       Object.entries(memory).map(([group, durable]) => [
         group,
@@ -81,6 +85,7 @@ export class Ledger implements EventLog {
   get state(): LedgerState {
     return {
       vms: this.#vms,
+      uuids: this.#uuids,
       memory: this.#memory,
       nextVmId: this.#nextVmId,
       operations: this.#operations,
@@ -161,8 +166,15 @@ export class Ledger implements EventLog {
   }
 
   #apply(change: Change): void {
-    for (const vm of change.putVms ?? []) this.#vms.set(vm.id, vm);
-    for (const id of change.deleteVms ?? []) this.#vms.delete(id);
+    for (const vm of change.putVms ?? []) {
+      this.#vms.set(vm.id, vm);
+      this.#uuids.add(vm.uuid);
+    }
+    for (const id of change.deleteVms ?? []) {
+      const gone = this.#vms.get(id);
+      this.#vms.delete(id);
+      if (gone !== undefined) this.#uuids.delete(gone.uuid);
+    }
     if (change.memory) this.#memory = { ...this.#memory, ...change.memory };
     if (change.nextVmId !== undefined) this.#nextVmId = Math.max(this.#nextVmId, change.nextVmId);
     for (const operation of change.putOperations ?? []) {

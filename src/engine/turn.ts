@@ -4,7 +4,7 @@ import { decide } from '../core/decide.ts';
 import type { Decision, DecisionSummary, LoggedDecision } from '../core/decision.ts';
 import type { NewEvent } from '../core/events.ts';
 import type { CpuSample, Memory } from '../core/memory.ts';
-import type { HostView, VmRecord, VmView } from '../core/model.ts';
+import type { DomainObservation, HostView, VmRecord } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 import { sampleCpu } from '../core/series.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -14,7 +14,7 @@ import type { HostWatch } from './host-watch.ts';
 import type { Change, Ledger, LedgerState } from './ledger.ts';
 import { intentsOf } from './records.ts';
 import type { FabricSettings } from './settings.ts';
-import { joinSnapshot } from './snapshot.ts';
+import { joinSnapshot, joinVm } from './snapshot.ts';
 import type { HostCondition, Telemetry } from './view.ts';
 import type { Worker } from './worker.ts';
 
@@ -33,6 +33,9 @@ export interface TurnParts {
   readonly staleAfterMs: number;
 }
 
+/** VMs whose CPU is looked at in one stretch. */
+const SAMPLES_AT_A_TIME = 1000;
+
 export class Turn {
   readonly #parts: TurnParts;
   readonly #conditions = new Map<string, HostCondition>();
@@ -50,11 +53,18 @@ export class Turn {
     const { ledger, settings, worker, clock } = this.#parts;
     const views = await this.#observe(signal);
     if (signal.aborted) return;
+    // Between its parts others get their turn: with ten thousand VMs each part takes milliseconds.
+    await clock.sleep(0);
     const flavors = settings().flavors.map(({ flavor }) => flavor);
     await ledger.change((state) => adoptStrays(state, views, policies, worker.forgotten, flavors, clock.nowMs()));
     // Until every host has answered or failed once, it may have VMs of ours that nobody has counted (the database was lost).
-    if (views.every(isKnown)) await ledger.change((state) => this.#decide(state, views, policies));
+    if (policies.size > 0 && views.every(isKnown)) {
+      await clock.sleep(0);
+      await ledger.change((state) => this.#decide(state, views, policies));
+    }
+    await clock.sleep(0);
     worker.kick();
+    await this.#sample(views);
   }
 
   async #observe(signal: AbortSignal): Promise<readonly HostView[]> {
@@ -83,7 +93,6 @@ export class Turn {
     const { clock, settings, telemetry, worker, staleAfterMs } = this.#parts;
     const nowMs = clock.nowMs();
     const joined = joinSnapshot(views, state.vms.values(), worker.busy, nowMs);
-    this.#sample(joined.vms);
     const { placement, placements } = settings();
     const { lastHost } = state;
     const snapshot = {
@@ -103,16 +112,23 @@ export class Turn {
     return this.#samples.get(uuid)?.percent;
   }
 
-  #sample(vms: readonly VmView[]): void {
-    const before = new Map(this.#samples);
-    this.#samples.clear();
-    for (const { record, domain } of vms) {
-      if (record.group !== undefined || domain === undefined) continue;
-      const { cpuTimeNs, readAtMs, state, vcpus } = domain;
-      const reading = { readAtMs, vcpus, running: state === 'running', ...(cpuTimeNs !== undefined && { cpuTimeNs }) };
-      const sample = sampleCpu(before.get(record.uuid), reading, 0);
-      if (sample !== undefined) this.#samples.set(record.uuid, sample);
+  async #sample(views: readonly HostView[]): Promise<void> {
+    const { clock, ledger } = this.#parts;
+    const hosts = new Map(views.map((view) => [view.name, view]));
+    const records = [...ledger.state.vms.values()].filter(({ group }) => group === undefined);
+    for (let at = 0; at < records.length; at += SAMPLES_AT_A_TIME) {
+      if (at > 0) await clock.sleep(0);
+      for (const record of records.slice(at, at + SAMPLES_AT_A_TIME)) {
+        const { domain } = joinVm(record, hosts.get(record.host));
+        const before = this.#samples.get(record.uuid);
+        const sample = domain && nextSample(before, domain);
+        if (sample === undefined) this.#samples.delete(record.uuid);
+        else if (sample !== before) this.#samples.set(record.uuid, sample);
+      }
     }
+    if (this.#samples.size <= records.length) return;
+    const uuids = new Set(records.map(({ uuid }) => uuid));
+    for (const uuid of this.#samples.keys()) if (!uuids.has(uuid)) this.#samples.delete(uuid);
   }
 
   #changeFor(
@@ -178,6 +194,13 @@ export class Turn {
     this.#keptShape.set(decision.group, shape);
     return isNew;
   }
+}
+
+function nextSample(before: CpuSample | undefined, domain: DomainObservation): CpuSample | undefined {
+  const { cpuTimeNs, readAtMs, state, vcpus } = domain;
+  if (state === 'running' && before?.readAtMs === readAtMs) return before;
+  const reading = { readAtMs, vcpus, running: state === 'running', ...(cpuTimeNs !== undefined && { cpuTimeNs }) };
+  return sampleCpu(before, reading, 0);
 }
 
 /** False for a host whose very first answer is still awaited. */

@@ -16,7 +16,7 @@ import type { Log } from './log.ts';
 import { withOperations } from './operations.ts';
 import { aboutVm } from './records.ts';
 import { Slots } from './slots.ts';
-import { joinSnapshot } from './snapshot.ts';
+import { joinVm } from './snapshot.ts';
 import type { Telemetry } from './view.ts';
 
 export interface WorkerOptions {
@@ -69,15 +69,15 @@ export class Worker {
     for (const [uuid, atMs] of this.forgotten) {
       if (clock.nowMs() - atMs > FORGOTTEN_KEEP_MS) this.forgotten.delete(uuid);
     }
-    const views = [...this.#options.hosts.values()].map((host) => host.view());
-    const picture = joinSnapshot(views, ledger.state.vms.values(), NOTHING, clock.nowMs());
-    for (const vm of picture.vms) {
-      const { record } = vm;
+    const views = new Map([...this.#options.hosts].map(([name, host]) => [name, host.view()]));
+    for (const record of ledger.state.vms.values()) {
       const busy = this.#busy.get(record.id);
       // A VM moved to another phase while it naps between two tries need not sleep on.
       if (busy && busy.phase !== record.phase) busy.nap.abort();
-      const host = views.find((view) => view.name === record.host);
-      if (busy || this.#next(vm, host) === undefined) continue;
+      // As `nextStep` would say of it; thousands may stand so.
+      const atRest = record.phase === 'in-service' && record.group === undefined;
+      const host = views.get(record.host);
+      if (busy || atRest || this.#next(joinVm(record, host), host) === undefined) continue;
       const work = this.#work(record).finally(() => this.#running.delete(work));
       this.#running.add(work);
     }
@@ -97,10 +97,9 @@ export class Worker {
   }
 
   #nextOf(record: VmRecord): Doing | undefined {
-    const { hosts, clock } = this.#options;
+    const { hosts } = this.#options;
     const view = hosts.get(record.host)?.view();
-    const [vm] = joinSnapshot(view ? [view] : [], [record], NOTHING, clock.nowMs()).vms;
-    return vm && this.#next(vm, view);
+    return this.#next(joinVm(record, view), view);
   }
 
   async #work(first: VmRecord): Promise<void> {
@@ -226,8 +225,6 @@ export class Worker {
     return { putVms: [outcome.record], ...breakerChange(current, outcome, ledger, clock) };
   }
 }
-
-const NOTHING = { has: () => false };
 
 function breakerChange(
   record: VmRecord,

@@ -8,13 +8,8 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { ConnectionError } from './errors.ts';
-import {
-  type ConnectTransportOptions,
-  connectFault,
-  duplexTransport,
-  type Transport,
-  withinLimits,
-} from './transport.ts';
+import { type ConnectTransportOptions, connectFault, type Transport, withinLimits } from './transport.ts';
+import { recordTransport } from './transport-tls-records.ts';
 import type { TlsTarget } from './uri.ts';
 
 /** The one byte a daemon sends, inside the TLS session, when it lets us in. */
@@ -201,7 +196,7 @@ export const connectTls = (
         const verdict: Buffer | null = opened.read(1);
         if (verdict === null) return;
         opened.off('readable', onReadable).off('end', onEnd).off('close', onEnd).off('error', onError);
-        if (verdict[0] === ACCEPTED) done(duplexTransport(opened));
+        if (verdict[0] === ACCEPTED) done(recordTransport(opened));
         else fail(refusal(where, files, undefined));
       };
       opened.on('error', onError).on('end', onEnd).on('close', onEnd);

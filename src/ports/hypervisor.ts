@@ -67,9 +67,10 @@ export interface Hypervisor {
 
   /**
    * One poll: every domain of the host, with state and CPU counter, and the host's capacity. Cheap enough for each second:
-   * it never waits for a stuck QEMU. All domains or a `Fault`, never a silently shorter list.
+   * it never waits for a stuck QEMU. All domains or a `Fault`, never a silently shorter list. `isWatched` says, by uuid, whose counters
+   * are wanted each time although they are not ours; those of other strangers may then be a few polls old. Absent: everybody's.
    */
-  observe(signal: AbortSignal): Promise<HostObservation>;
+  observe(signal: AbortSignal, isWatched?: (uuid: string) => boolean): Promise<HostObservation>;
 
   /**
    * Yields whenever something changed on the host (a domain started, stopped, was defined…; a connection came back), so that a

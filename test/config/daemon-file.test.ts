@@ -27,6 +27,7 @@ function problems(text: string | undefined, over: Partial<DaemonSources> = {}): 
 
 const DEFAULTS: DaemonConfig = {
   listen: { host: '127.0.0.1', port: 7070 },
+  names: [],
   stateDir: '/home/ada/.local/state/virtscale',
   policiesDir: '/srv/cwd/policies',
   pollMs: 1000,
@@ -66,6 +67,7 @@ describe('the configuration', () => {
   it('takes everything from its file, paths relative to it', () => {
     const text = `
 listen: "[::1]:8080"
+names: [scale.lab]
 stateDir: state
 policies: /etc/virtscale/policies
 poll: 2s
@@ -83,6 +85,7 @@ events: { keep: 5000 }
     expect(accepted(text)).toEqual({
       file: '/srv/cwd/conf/virtscale.yaml',
       listen: { host: '::1', port: 8080 },
+      names: ['scale.lab'],
       stateDir: '/srv/cwd/conf/state',
       policiesDir: '/etc/virtscale/policies',
       pollMs: 2000,
@@ -379,6 +382,7 @@ describe('a bad file is refused with line and reason', () => {
     ['a poll of nothing', 'poll: 10ms', 'poll: must be from 200ms to 1m, not 10ms'],
     ['an unknown level', 'log: { level: loud }', 'log.level: must be trace, debug, info'],
     ['too few events', 'events: { keep: 1 }', 'events.keep: must be from 1000 to 10000000, not 1'],
+    ['a name with a port', 'names: ["scale.lab:80"]', 'names[0]: must be a host name, without a port'],
     ['a listen that is none', 'listen: 7070', 'listen: "7070" is no address with a port'],
     ['YAML that is none', 'hosts: [', 'not valid YAML'],
     ['a list', '- a', 'must be a block of keys, not a list'],

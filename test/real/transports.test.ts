@@ -170,6 +170,17 @@ describe('over TCP', () => {
 describe('over TLS', () => {
   it('all works', () => useAll(tlsUri(pki.good)));
 
+  it('calls that are sent together are all answered, without a keepalive to wake the daemon', async () => {
+    const client = new LibvirtClient({ uri: tlsUri(pki.good), keepaliveIntervalMs: 0 });
+    try {
+      for (let round = 0; round < 20; round += 1) {
+        await Promise.all(Array.from({ length: 20 }, () => client.listDomains(0, { timeoutMs: 5000 })));
+      }
+    } finally {
+      await client.close();
+    }
+  });
+
   it('a bare qemu:// means TLS', async () => {
     expect(await driverOf(tlsUri(pki.good).replace('qemu+tls:', 'qemu:'))).toBe('QEMU');
   });

@@ -39,8 +39,8 @@ export class LazyHypervisor implements Hypervisor {
     return (await this.#get(signal)).info(signal);
   }
 
-  async observe(signal: AbortSignal): Promise<HostObservation> {
-    return (await this.#get(signal)).observe(signal);
+  async observe(signal: AbortSignal, isWatched?: (uuid: string) => boolean): Promise<HostObservation> {
+    return (await this.#get(signal)).observe(signal, isWatched);
   }
 
   async *changes(signal: AbortSignal): AsyncIterable<void> {

@@ -128,7 +128,10 @@ function meaningOf(error: LibvirtError): Meaning {
 
 function meaningOfBreak(error: ConnectionError): Meaning {
   const code = errnoOf(error);
-  if (error.kind === 'auth' || code === 'EACCES' || code === 'EPERM') return NO_RIGHT;
+  // TLS and ssh say themselves what is wrong with keys and certificates.
+  const byPolkit = error.kind === 'auth' && error.message.includes('polkit');
+  if (byPolkit || code === 'EACCES' || code === 'EPERM') return NO_RIGHT;
+  if (error.kind === 'auth') return { kind: NO_RIGHT.kind };
   if (code === 'ENOENT') {
     const advice =
       'No libvirt socket there: install libvirt (Debian, Ubuntu: apt-get install libvirt-daemon-system) and start it.';
