@@ -15,8 +15,8 @@ import {
   type Wanted,
   wantedOf,
 } from './obstacles.ts';
-import type { Placed, PlaceRequest } from './place.ts';
 import { DEFAULT_PLACEMENT } from './registry.ts';
+import type { Placed, PlaceRequest } from './request.ts';
 import { DEFAULT_TRAITS, type Need, type Room, type Rooms, roomsOf, unknownOf } from './rooms.ts';
 
 /** What became of a host: the chosen first, then what came nearest to being chosen. */

@@ -1,42 +1,19 @@
 // Gives VMs to hosts that fit, one after the other, as the placement algorithm chooses among them; each claim counts for the next.
 // Not here: whether a host fits (obstacles), which of those that fit is better (the algorithms), the words for people (explain).
 
-import type { HostName, PlacementName, PlacementRules } from '../model.ts';
+import type { HostName, PlacementName } from '../model.ts';
 import { ask } from './ask.ts';
 import { leastLoaded } from './least-loaded.ts';
 import { obstacleOf, siblingsIn, type Wanted, wantedOf } from './obstacles.ts';
 import type { Candidate, Placement, PlacementContext } from './placement.ts';
 import { BUILT_IN, DEFAULT_PLACEMENT, type Placements } from './registry.ts';
+import type { Placed, PlaceRequest } from './request.ts';
 import { type Need, type Room, type Rooms, withClaim } from './rooms.ts';
 
-// Callers find all they need here.
 export { couldEverHold, explain } from './explain.ts';
+// Callers find all they need here.
+export type { Placed, PlaceRequest } from './request.ts';
 export { needOf, type Rooms, roomsOf } from './rooms.ts';
-
-export interface PlaceRequest {
-  /** Of each VM. */
-  readonly need: Need;
-  readonly count: number;
-  /** Whose VMs are siblings: the group's name, or the operation's id. */
-  readonly set: string;
-  readonly rules: PlacementRules;
-  readonly allOrNothing: boolean;
-}
-
-export interface Placed {
-  /** One host per VM; fewer than asked for when no more fit; none when all or nothing was asked for and not all fit. */
-  readonly hosts: readonly HostName[];
-  /** What is left: `rooms` as they were, less what `hosts` take. */
-  readonly rooms: Rooms;
-  /** The algorithm that chose. */
-  readonly algorithm: PlacementName;
-  /** Why it is not the one that was asked for, in words for people. */
-  readonly fallback?: string;
-  /** Hosts that fit and that the algorithm did not want: why, by name. */
-  readonly refused?: ReadonlyMap<HostName, string>;
-  /** All or nothing was asked for, and this is all there was room for. */
-  readonly tried?: readonly HostName[];
-}
 
 /** An algorithm that is not there, throws or answers nonsense is replaced by `least-loaded`; `fallback` tells. Pure if `placements` are. */
 export function place(rooms: Rooms, request: PlaceRequest, placements: Placements = BUILT_IN): Placed {
