@@ -133,7 +133,8 @@ function sourceOf(
     const image = catalog.images.find((known) => known.name === policy?.template?.image);
     const flavor = catalog.flavors.find((known) => known.name === policy?.template?.flavor);
     if (!policy?.template || !image || !flavor) return { problems };
-    return { problems, value: { kind: 'template', template: { image, flavor, ready: policy.template.ready } } };
+    const { cloudInit: setup, ready } = policy.template;
+    return { problems, value: { kind: 'template', template: { image, flavor, ready, ...(setup && { setup }) } } };
   }
   const problems = [...repeatedDomains(yaml, domains), ...tooFewDomains(yaml, domains)];
   if (raw['ready'] === undefined) {

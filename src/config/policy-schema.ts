@@ -1,6 +1,7 @@
 // The form of a policy file. Not here: what it refers to and whether it makes sense (policy-file).
 
 import { z } from 'zod';
+import { type GuestSetup, SSH_KEYS_MAX, sshKeyProblem, userDataProblem } from '../core/guest-setup.ts';
 import type { ThresholdRule } from '../core/policy.ts';
 import { policyPlacement } from './placement-schema.ts';
 import { durationBetween, name, oneOf, port, refuse, shown, strict, textUpTo, wholeBetween } from './schemas.ts';
@@ -75,13 +76,32 @@ const listedDomain = z.preprocess(
   strict({ name: domainName, address: address.optional() }),
 );
 
+/** Text of several lines, as `|` in YAML gives it. */
+const userData = z.string().superRefine((text, context) => {
+  const problem = userDataProblem(text);
+  if (problem !== undefined) refuse(context, [], problem);
+});
+
+const sshKey = z.string().superRefine((text, context) => {
+  const problem = sshKeyProblem(text);
+  if (problem !== undefined) refuse(context, [], problem);
+});
+
+const cloudInit = strict({
+  sshKeys: z
+    .array(sshKey)
+    .max(SSH_KEYS_MAX, { error: `has more than ${SSH_KEYS_MAX} keys` })
+    .default([]),
+  userData: userData.optional(),
+}).transform(({ sshKeys, userData: text }): GuestSetup => ({ sshKeys, ...(text !== undefined && { userData: text }) }));
+
 export const sizes = { min: wholeBetween(0, VMS_MAX), max: wholeBetween(0, VMS_MAX) };
 
 export const policySchema = strict({
   group: name,
   min: sizes.min,
   max: sizes.max,
-  template: strict({ image: textUpTo(100), flavor: textUpTo(100), ready }).optional(),
+  template: strict({ image: textUpTo(100), flavor: textUpTo(100), ready, cloudInit: cloudInit.optional() }).optional(),
   domains: z.array(listedDomain).min(1, { error: 'must list at least one domain' }).max(VMS_MAX).optional(),
   ready: ready.optional(),
   placement: policyPlacement.optional(),

@@ -1,6 +1,7 @@
 // A group's policy as the core sees it: parsed, checked, all defaults filled in, durations in milliseconds.
 // Not here: reading YAML (config) or applying rules (decide, strategies/).
 
+import type { GuestSetup } from './guest-setup.ts';
 import type { Flavor, GroupName, Image, PlacementRules, ReadyCheck } from './model.ts';
 
 /**
@@ -27,6 +28,8 @@ export interface Template {
   readonly image: Image;
   readonly flavor: Flavor;
   readonly ready: ReadyCheck;
+  /** Told to each guest by cloud-init, with its name. */
+  readonly setup?: GuestSetup;
 }
 
 /** A domain that exists already and is only started and shut down. */

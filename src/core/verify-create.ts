@@ -3,6 +3,7 @@
 
 import type { CatalogImage } from './catalog.ts';
 import type { Choice } from './decision.ts';
+import { SSH_KEYS_MAX, sshKeyProblem, userDataProblem } from './guest-setup.ts';
 import type { Amounts, Flavor, HostView, Image } from './model.ts';
 import type { CreateRequest, CreateVms } from './operation.ts';
 import { couldEverHold, needOf } from './placement/place.ts';
@@ -41,10 +42,6 @@ export type Verdict =
 export const VMS_PER_REQUEST = 500;
 /** Fits a host name, a file name and a libvirt domain's name, and needs quoting nowhere. */
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
-const USER_DATA_MAX = 64 * 1024;
-const SSH_KEYS_MAX = 50;
-const SSH_KEY = /^(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,3}(?: [^\r\n]*)?$/;
-const USER_DATA = /^(?:#cloud-config\b|#!|#include\b|## template: jinja\b|Content-Type: multipart\/|MIME-Version:)/i;
 const GIB = 1024 ** 3;
 /** Until it runs; an image that has to be brought first does not count. Real images under emulation boot for half a minute. */
 const LAUNCH_DEADLINE_MS = 600_000;
@@ -85,20 +82,12 @@ export function namesOf(name: string, count: number): readonly string[] {
 
 function verifyGuest({ sshKeys = [], userData, ready }: CreateRequest): Refusal | undefined {
   if (sshKeys.length > SSH_KEYS_MAX) return no('invalid', 'sshKeys', `at most ${SSH_KEYS_MAX} keys`);
-  const bad = sshKeys.findIndex((key) => !SSH_KEY.test(key));
-  if (bad >= 0) {
-    return no('invalid', `sshKeys.${bad}`, 'must be one public key as in authorized_keys: TYPE BASE64 [COMMENT]');
+  for (const [index, key] of sshKeys.entries()) {
+    const problem = sshKeyProblem(key);
+    if (problem !== undefined) return no('invalid', `sshKeys.${index}`, problem);
   }
-  if (userData !== undefined && Buffer.byteLength(userData) > USER_DATA_MAX) {
-    return no('invalid', 'userData', `may have at most ${USER_DATA_MAX} bytes`);
-  }
-  if (userData !== undefined && !USER_DATA.test(userData)) {
-    return no(
-      'invalid',
-      'userData',
-      'must begin with #cloud-config, #!, #include or a MIME header: cloud-init ignores others',
-    );
-  }
+  const problem = userData === undefined ? undefined : userDataProblem(userData);
+  if (problem !== undefined) return no('invalid', 'userData', problem);
   if (ready !== undefined && !(ready.http.port >= 1 && ready.http.port <= 65_535 && ready.http.path.startsWith('/'))) {
     return no('invalid', 'ready.http', 'needs a port from 1 to 65535 and a path that begins with /');
   }

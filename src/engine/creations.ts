@@ -1,6 +1,7 @@
 // Requests for VMs: verified, queued first in first out, placed, carried out (by the worker), reported.
 // Not here: what is verified (core/verify-create), which host takes a VM (core/placement), how operations end (operations).
 
+import { guestSetup } from '../core/guest-setup.ts';
 import type { HostView, VmRecord } from '../core/model.ts';
 import {
   type CreateRequest,
@@ -276,8 +277,7 @@ function recordOf(
   const { cloudInit, flavor, image, launchDeadlineMs, names, ready } = create;
   const name = names[at.index];
   if (name === undefined) throw new Error(`operation ${operation.id} has more VMs than names`);
-  // A host name has no dots and underscores of its own.
-  const hostname = name.replace(/[^A-Za-z0-9-]/g, '-');
+  const setup = guestSetup(name, image, cloudInit);
   return {
     id: at.id,
     name,
@@ -289,7 +289,7 @@ function recordOf(
     flavor,
     ...(image && { image }),
     ...(ready && { ready }),
-    ...(cloudInit && { cloudInit: { hostname, ...cloudInit } }),
+    ...(setup && { cloudInit: setup }),
     phase: 'launching',
     step: 'intended',
     phaseAtMs: nowMs,

@@ -2,6 +2,7 @@
 
 import type { Action, Decision } from '../core/decision.ts';
 import type { EventVm, NewEvent } from '../core/events.ts';
+import { guestSetup } from '../core/guest-setup.ts';
 import type { GroupName, VmPhase, VmRecord, VmStep } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 
@@ -118,15 +119,18 @@ function launchRecord(
     };
   }
   if (source.kind !== 'template') throw new Error(`group ${policy.group}: a launch was decided without a template`);
-  const { image, flavor, ready } = source.template;
+  const { image, flavor, ready, setup } = source.template;
+  const name = `${policy.group}-${id}`;
+  const cloudInit = guestSetup(name, image, setup);
   return {
     ...common,
-    name: `${policy.group}-${id}`,
+    name,
     uuid: newUuid(),
     kind: 'clone',
     step: 'intended',
     image,
     flavor,
     ready,
+    ...(cloudInit && { cloudInit }),
   };
 }

@@ -204,6 +204,16 @@ describe('a bad policy is refused with line and reason', () => {
     ['two rules of one name', web('name: idle', 'name: hot'), '7:13 scale[1].name: there is another rule named hot'],
     ['a rule that is none', web('scale:\n', 'scale:\n  - fast\n'), '6:5 scale[0]: must be a block of keys, not "fast"'],
     ['rules that are no list', web('scale:\n', 'scale: 3\nx:\n'), '5:8 scale: must be a list, not 3'],
+    [
+      'a key for guests that is none',
+      web('flavor: small,', 'flavor: small, cloudInit: { sshKeys: [ssh-rsa] },'),
+      'template.cloudInit.sshKeys[0]: is not base64 after its type',
+    ],
+    [
+      'user-data that cloud-init would ignore',
+      web('flavor: small,', 'flavor: small, cloudInit: { userData: "echo hello" },'),
+      'template.cloudInit.userData: must begin with #cloud-config',
+    ],
     ['no readiness', web(', ready: { http: { port: 80, path: / } }', ''), '4:1 template.ready: is missing'],
     ['a path that is none', web('path: /', 'path: index'), 'template.ready.http.path: must begin with /'],
     ['a port that is none', web('port: 80', 'port: 0'), 'template.ready.http.port: must be from 1 to 65535, not 0'],

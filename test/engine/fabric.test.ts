@@ -241,6 +241,32 @@ describe('images', () => {
     await rig.stop();
   });
 
+  it('tells each guest of one its name, and what else was asked, through cloud-init; none where the kernel is given', async () => {
+    rig = await new Rig().start();
+    rig.images.sources.set('/images/stock', bytes);
+    await ended(id(await rig.engine.importImage('stock', { kind: 'path', path: '/images/stock' }, {}, ALICE)));
+    await ended(await create({ name: 'plain_1', image: 'stock' }));
+    const userData = '#cloud-config\nruncmd: [true]\n';
+    await ended(await create({ name: 'told', image: 'stock', userData }));
+    await ended(await create({ name: 'blank' }));
+    expect(rig.engine.vms().map(({ record }) => record.cloudInit)).toEqual([
+      { hostname: 'plain-1', sshKeys: [] },
+      { hostname: 'told', sshKeys: [], userData },
+      undefined,
+    ]);
+    const source = policyOf({}).source;
+    if (source.kind !== 'template') throw new Error('a policy without a template');
+    const image = rig.engine.readyImages.find(({ name }) => name === 'stock');
+    if (image === undefined) throw new Error('no image');
+    const setup = { sshKeys: [], userData };
+    const policy = policyOf({ min: 1, source: { ...source, template: { ...source.template, image, setup } } });
+    await rig.engine.setPolicy({ policy, file: 'web.yaml' });
+    await rig.until('vm.launched');
+    const web = rig.engine.vms().find(({ record }) => record.group === 'web');
+    expect(web?.record.cloudInit).toEqual({ hostname: web?.record.name, ...setup });
+    await rig.stop();
+  });
+
   it('fails what waits for an image that cannot be had', async () => {
     rig = await new Rig().start();
     rig.images.sources.set('http://images/gone', new Fault('unreachable', 'no route to images'));

@@ -3,9 +3,9 @@
 
 import { stringify } from 'yaml';
 import type { CloudInit } from '../../core/model.ts';
+import { readSshKey } from '../../core/ssh-key.ts';
 import { Fault } from '../../ports/fault.ts';
 import type { SeedFiles } from './seed-iso.ts';
-import { readSshKey } from './ssh-key.ts';
 
 /** cloud-init runs its first-boot steps once for each instance id: the VM's uuid. */
 export type CloudInitOptions = CloudInit & { readonly instanceId: string };
