@@ -3,6 +3,7 @@
 
 import type { Engine } from '../../src/engine/engine.ts';
 import type { Invariants } from './invariants.ts';
+import { OWN_PREFIX } from './requests.ts';
 import type { World } from './world.ts';
 
 /** Why the system has not converged, one sentence each; empty when it has. */
@@ -15,7 +16,9 @@ export function leftToDo(
   if (engine === undefined) return ['no daemon runs'];
   const left: string[] = [];
   for (const host of engine.hosts()) if (host.condition !== 'up') left.push(`host ${host.name} is ${host.condition}`);
-  for (const { policy, memory, vms } of engine.groups()) {
+  for (const { policy, memory, vms, lastDecision } of engine.groups()) {
+    // People's VMs may have filled the hosts: a group that says so has done what it can.
+    if (lastDecision?.limits.some(({ limit }) => limit === 'no-host') && peopleHaveVms(invariants)) continue;
     const inService = vms.filter((vm) => vm.record.phase === 'in-service').length;
     if (memory.desired !== inService) left.push(`${policy.group}: desired ${memory.desired}, in service ${inService}`);
     if (inService < policy.min || inService > policy.max)
@@ -26,6 +29,10 @@ export function leftToDo(
     if (record.phase !== 'in-service') left.push(`${record.name} is ${record.phase} (${record.step})`);
   }
   return [...left, ...leftOnHosts(invariants, world, nowMs)];
+}
+
+function peopleHaveVms(invariants: Invariants): boolean {
+  return invariants.records.values().some(({ group }) => group === undefined);
 }
 
 function leftOnHosts(invariants: Invariants, world: World, nowMs: number): readonly string[] {
@@ -46,7 +53,10 @@ function leftOnHosts(invariants: Invariants, world: World, nowMs: number): reado
     }
     for (const disk of host.diskNames()) {
       // By name, wherever: hosts may share their storage, so a disk whose name is in use on any host is left alone.
-      if (!records.some((record) => record.name === disk)) left.push(`the disk ${disk} on ${host.name} has no record`);
+      // A lost database can leave the disk of a VM that people asked for: nothing in its name says that it was ours alone.
+      const peoples = invariants.wasDatabaseLost && disk.startsWith(OWN_PREFIX);
+      if (!peoples && !records.some((record) => record.name === disk))
+        left.push(`the disk ${disk} on ${host.name} has no record`);
     }
   }
   return left;

@@ -46,6 +46,7 @@ export class Invariants {
   readonly #counts = new Map<string, number>();
   readonly #told = new ToldLives();
   #lastSeq = 0;
+  #wasDatabaseLost = false;
   /** Engine time minus simulated time, in this life of the daemon. */
   #offsetMs = 0;
 
@@ -65,6 +66,10 @@ export class Invariants {
     });
   }
 
+  get wasDatabaseLost(): boolean {
+    return this.#wasDatabaseLost;
+  }
+
   policyOf(group: string): Policy | undefined {
     return this.#policies.get(group)?.policy;
   }
@@ -77,6 +82,7 @@ export class Invariants {
 
   /** The database is gone, and with it every promise that only it could keep. */
   databaseLost(): void {
+    this.#wasDatabaseLost = true;
     this.records.clear();
     this.memory.clear();
     this.#uuidOfId.clear();

@@ -19,6 +19,9 @@ export const SETTINGS: FabricSettings = {
 };
 const VERBS: readonly [PowerVerb, ...PowerVerb[]] = ['start', 'pause', 'resume', 'shutdown', 'reboot', 'reset', 'stop'];
 
+/** Names of the VMs that people ask for. */
+export const OWN_PREFIX = 'own';
+
 type Ask = (engine: Engine) => Promise<CommandResult<unknown>>;
 
 export class Requests {
@@ -60,7 +63,7 @@ export class Requests {
     const random = this.#random;
     this.#asked += 1;
     const request: CreateRequest = {
-      name: `own${this.#asked}`,
+      name: `${OWN_PREFIX}${this.#asked}`,
       count: random.int(1, 4),
       flavor: random.pick(['tiny', 'tiny', 'big']),
       ...(random.chance(0.5) && { image: IMAGE.name }),
