@@ -13,6 +13,7 @@ import type { ImageStore } from '../ports/image-store.ts';
 import type { Prober } from '../ports/prober.ts';
 import type { Store } from '../ports/store.ts';
 import { setCordon, TokenList } from './access.ts';
+import { Beat } from './beat.ts';
 import { Creations } from './creations.ts';
 import { type FabricParts, refuse } from './fabric-parts.ts';
 import { Groups } from './groups.ts';
@@ -68,8 +69,6 @@ export interface EngineOptions {
   readonly pollMs?: number;
 }
 
-/** Changes on a host bring the next turn forward, but turns never follow each other faster than this. */
-const TURN_SPACING_MS = 200;
 /** VMs without a policy (any more) are still launched, drained and removed properly. */
 const DEFAULT_TIMING: StepTiming = { launchDeadlineMs: 60_000, drainGraceMs: 5_000, shutdownDeadlineMs: 30_000 };
 
@@ -84,7 +83,7 @@ export class Engine extends EngineStatus implements EngineView {
   readonly #removals: Removals;
   readonly #stop: AbortController;
   readonly #settings: { now: FabricSettings };
-  #wake = new AbortController();
+  readonly #beat: Beat;
   #loops: Promise<unknown> | undefined;
 
   private constructor(options: EngineOptions, ledger: Ledger) {
@@ -160,6 +159,7 @@ export class Engine extends EngineStatus implements EngineView {
     this.#stop = stop;
     this.#worker = worker;
     this.#turn = turn;
+    this.#beat = new Beat({ clock, log, telemetry, hosts, pollMs, turn: () => this.#takeTurn() });
     this.#groups = new Groups(ledger, policies);
     this.#creations = new Creations(parts);
     this.#power = new Power(parts);
@@ -178,11 +178,7 @@ export class Engine extends EngineStatus implements EngineView {
     const { version, hosts } = this.#options;
     await this.#giveNumbers();
     await this.ledger.tell({ type: 'daemon.started', version, hosts: hosts.map(({ hypervisor }) => hypervisor.host) });
-    this.#loops = Promise.all([
-      this.#turns(),
-      this.#sweep.run(this.#stop.signal),
-      ...this.hostWatches.map((host) => this.#heed(host)),
-    ]);
+    this.#loops = Promise.all([this.#beat.run(this.#stop.signal), this.#sweep.run(this.#stop.signal)]);
     this.#removals.recover();
     await this.#power.recover();
   }
@@ -191,7 +187,7 @@ export class Engine extends EngineStatus implements EngineView {
   async stop(reason: string, deadlineMs = 3000): Promise<void> {
     if (this.#stop.signal.aborted) return;
     this.#stop.abort();
-    this.#wake.abort();
+    this.#beat.wake();
     await this.#worker.stop(deadlineMs);
     await Promise.race([this.#loops, this.#options.clock.sleep(deadlineMs)]);
     await this.ledger.tell({ type: 'daemon.stopping', reason }).catch(() => undefined);
@@ -352,11 +348,9 @@ export class Engine extends EngineStatus implements EngineView {
     return result.ok ? { ok: true, value: this.statusOf(result.value) } : result;
   }
 
-  // --- the beat -----------------------------------------------------------------------------------------------------
-
   /** The next turn begins at once (or as soon as turns may follow each other). */
   wake(): void {
-    this.#wake.abort();
+    this.#beat.wake();
   }
 
   /** Whatever is called by a number and has none yet gets one, in the order of the configuration. */
@@ -372,36 +366,10 @@ export class Engine extends EngineStatus implements EngineView {
     });
   }
 
-  async #turns(): Promise<void> {
-    const { clock, telemetry, log, pollMs = 1000 } = this.#options;
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      const begunAtMs = clock.nowMs();
-      const policies = new Map([...this.policies].map(([group, { policy }]) => [group, policy]));
-      this.#wake = new AbortController();
-      try {
-        await this.#turn.run(policies, signal);
-        await this.#creations.pass();
-      } catch (error) {
-        // A refused commit or a bug costs this turn; the daemon lives, and says so.
-        log.error({ err: error }, 'a turn was given up; nothing of it happened');
-      }
-      telemetry.turnEnded((clock.nowMs() - begunAtMs) / 1000);
-      await clock.sleep(begunAtMs + TURN_SPACING_MS - clock.nowMs(), signal);
-      await clock.sleep(begunAtMs + pollMs - clock.nowMs(), this.#wake.signal);
-    }
-  }
-
-  /** Brings turns forward when the host tells of a change. */
-  async #heed(host: HostWatch): Promise<void> {
-    try {
-      for await (const _change of host.hypervisor.changes(this.#stop.signal)) {
-        host.nudge();
-        this.wake();
-      }
-    } catch (error) {
-      this.#options.log.warn({ err: error, host: host.name }, 'no longer told of changes by the host; polling goes on');
-    }
+  async #takeTurn(): Promise<void> {
+    const policies = new Map([...this.policies].map(([group, { policy }]) => [group, policy]));
+    await this.#turn.run(policies, this.#stop.signal);
+    await this.#creations.pass();
   }
 }
 

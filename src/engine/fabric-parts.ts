@@ -3,6 +3,7 @@
 import type { HostView, VmRecord } from '../core/model.ts';
 import type { Operation } from '../core/operation.ts';
 import type { Clock } from '../ports/clock.ts';
+import { isFault } from '../ports/fault.ts';
 import type { Ids } from '../ports/ids.ts';
 import type { Store } from '../ports/store.ts';
 import type { HostWatch } from './host-watch.ts';
@@ -79,6 +80,10 @@ export async function kept({ clock, log, signal }: FabricParts, keep: () => Prom
       await keep();
       return;
     } catch (error) {
+      if (!isFault(error)) {
+        log.error({ err: error }, 'a bug: the end of an operation cannot be kept; it is taken up at the next start');
+        return;
+      }
       log.warn({ err: error }, 'the end of an operation could not be kept; it is tried again');
       await clock.sleep(KEEP_AGAIN_MS, signal);
     }
