@@ -72,7 +72,7 @@ export class BenchDaemon {
   }
 
   /** Rejects on anything but a success. */
-  async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
+  async call<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: object): Promise<T> {
     const response = await fetch(this.url + path, {
       method,
       signal: AbortSignal.any([this.#over, AbortSignal.timeout(CALL_TIMEOUT_MS)]),

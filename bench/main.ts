@@ -4,9 +4,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { backtestBench } from './backtest-bench.ts';
 import { createBench } from './create-bench.ts';
 import { decideBench } from './decide-bench.ts';
 import { isolationBench } from './isolation-bench.ts';
+import { launchBench } from './launch-bench.ts';
 import { liveBench } from './live-bench.ts';
 import { describeMachine, type Machine } from './machine.ts';
 import type { BenchOptions } from './options.ts';
@@ -30,6 +32,7 @@ interface PartOptions extends BenchOptions {
 /** Short and pure ones first, those that start many QEMUs last. */
 const PARTS: readonly Part[] = [
   { name: 'decide', does: 'the decision function for a group of 100 VMs', run: async () => [decideBench()] },
+  { name: 'backtest', does: 'two weeks of load through a policy and all presets', run: backtestBench },
   {
     name: 'placement',
     does: 'where a VM goes among 1,000 hosts with 10,000 VMs',
@@ -39,6 +42,11 @@ const PARTS: readonly Part[] = [
   { name: 'seeds-pm-query', does: "the seeds' /pm/query: how many one core answers, and how old", run: seedsBench },
   { name: 'poll', does: 'polling 100 domains, and the memory of a daemon that does', run: () => pollBench() },
   { name: 'live', does: 'from load to a decision, from a decision to a VM', run: ({ rounds }) => liveBench(rounds) },
+  {
+    name: 'launch',
+    does: 'a VM by fork, from standby, eight at once; from load to a VM that serves',
+    run: launchBench,
+  },
   { name: 'create-100', does: '100 linked clones on 3 hosts, against a shell loop over virsh', run: createBench },
   {
     name: 'isolation-20-hosts',

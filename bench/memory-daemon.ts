@@ -6,12 +6,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CronCalendar } from '../src/adapters/calendar/cron-calendar.ts';
 import { SystemClock } from '../src/adapters/clock/system-clock.ts';
+import { HttpHookCaller } from '../src/adapters/hooks/http-hook-caller.ts';
 import { MemoryHost } from '../src/adapters/hypervisor/memory/memory-host.ts';
 import { MemoryHypervisor } from '../src/adapters/hypervisor/memory/memory-hypervisor.ts';
 import { SystemIds } from '../src/adapters/ids/system-ids.ts';
 import { FileImageStore } from '../src/adapters/images/file-image-store.ts';
-import { HttpProber } from '../src/adapters/prober/http-prober.ts';
+import { NetworkProber } from '../src/adapters/prober/network-prober.ts';
+import { recordInMemory } from '../src/adapters/recorder/memory-recorder.ts';
 import { SqliteStore } from '../src/adapters/store/sqlite/sqlite-store.ts';
 import type { VmRecord } from '../src/core/model.ts';
 import { Access } from '../src/edge/access.ts';
@@ -75,7 +78,11 @@ async function serveMemory(options: MemoryDaemonOptions): Promise<void> {
     settings: { ...DEFAULT_SETTINGS, flavors: [{ flavor: SMALL, key: SMALL.name }] },
     clock,
     ids: new SystemIds(),
-    prober: new HttpProber(),
+    prober: new NetworkProber(),
+    hooks: new HttpHookCaller(),
+    calendar: new CronCalendar(),
+    balancers: new Map(),
+    recorder: recordInMemory(1),
     telemetry: metrics,
     log,
     version: VERSION,

@@ -27,9 +27,9 @@ export interface Measured {
   readonly baseline?: number;
   /** What of the values is compared with the baseline, which is the same of what it is compared with. Default `p50`. */
   readonly ratioOf?: 'p50' | 'p99';
-  /** By `p50` or `p99` itself or by the ratio to the baseline. `atLeast` is for what should be many. */
+  /** By `p50`, `p95` or `p99` itself or by the ratio to the baseline. `atLeast` is for what should be many. */
   readonly goal?:
-    | { readonly of: 'p50' | 'p99' | 'ratio'; readonly atMost: number }
+    | { readonly of: 'p50' | 'p95' | 'p99' | 'ratio'; readonly atMost: number }
     | { readonly of: 'p50'; readonly atLeast: number };
   readonly note: string;
 }
@@ -39,7 +39,8 @@ export function rowOf({ name, unit, values, baseline, ratioOf = 'p50', goal, not
   const p99 = percentile(values, 99);
   if (p50 === undefined || p99 === undefined) throw new Error(`${name} was not measured`);
   const ratio = baseline === undefined ? null : { p50, p99 }[ratioOf] / baseline;
-  const judged = goal === undefined ? null : { p50, p99, ratio }[goal.of];
+  const p95 = percentile(values, 95) ?? p99;
+  const judged = goal === undefined ? null : { p50, p95, p99, ratio }[goal.of];
   return {
     name,
     unit,

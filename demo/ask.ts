@@ -6,7 +6,8 @@ import type { Endpoint } from '../src/core/model.ts';
 import { fibonacci } from './fibonacci.ts';
 
 export interface Target {
-  readonly vm: string;
+  /** Absent: a balancer, behind which any VM may answer. */
+  readonly vm?: string;
   readonly endpoint: Endpoint;
 }
 
@@ -14,6 +15,8 @@ export interface Answer {
   /** The HTTP status, or in one word what went wrong: `wrong-answer`, `timeout`, `ECONNRESET`… Only '200' is a success. */
   readonly status: string;
   readonly latencyMs: number;
+  /** The VM that says it has answered. */
+  readonly server?: string;
 }
 
 const MAX_ANSWER_BYTES = 4096;
@@ -22,7 +25,8 @@ const MAX_ANSWER_BYTES = 4096;
 export function ask(target: Target, agent: Agent, n: number, timeoutMs: number): Promise<Answer> {
   const startedMs = performance.now();
   return new Promise((resolve) => {
-    const end = (status: string) => resolve({ status, latencyMs: performance.now() - startedMs });
+    const end = (status: string, server?: string) =>
+      resolve({ status, latencyMs: performance.now() - startedMs, ...(server !== undefined && { server }) });
     const call = request({
       host: target.endpoint.address,
       port: target.endpoint.port,
@@ -45,21 +49,30 @@ export function ask(target: Target, agent: Agent, n: number, timeoutMs: number):
       response.on('error', () => end('cut-off'));
       response.on('end', () => {
         if (response.statusCode !== 200) end(String(response.statusCode));
-        else end(isRightAnswer(body, target.vm, n) ? '200' : 'wrong-answer');
+        else end(isRightAnswer(body, target.vm, n) ? '200' : 'wrong-answer', serverIn(body));
       });
     });
     call.end();
   });
 }
 
-export function isRightAnswer(body: string, vm: string, n: number): boolean {
+/** `vm` undefined: whoever it was. */
+export function isRightAnswer(body: string, vm: string | undefined, n: number): boolean {
+  const { input, result, server } = fieldsOf(body);
+  return input === n && result === fibonacci(n) && (vm === undefined ? typeof server === 'string' : server === vm);
+}
+
+function serverIn(body: string): string | undefined {
+  const { server } = fieldsOf(body);
+  return typeof server === 'string' ? server : undefined;
+}
+
+function fieldsOf(body: string): Readonly<Record<string, unknown>> {
   let answer: unknown;
   try {
     answer = JSON.parse(body);
   } catch {
-    return false;
+    return {};
   }
-  if (typeof answer !== 'object' || answer === null) return false;
-  const { input, result, server } = answer as Readonly<Record<string, unknown>>;
-  return input === n && result === fibonacci(n) && server === vm;
+  return typeof answer === 'object' && answer !== null ? (answer as Readonly<Record<string, unknown>>) : {};
 }

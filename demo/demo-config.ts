@@ -22,14 +22,28 @@ hosts:
   - { name: ${HOST}, embedded: true }
 `;
 
-export function policyText(pace: Pace): string {
+/** What HAProxy and the configuration call it. */
+export const BALANCER = 'front';
+export const BACKEND = 'web';
+
+/** With a HAProxy whose runtime socket is that one. */
+export function configText(socket: string): string {
+  return `${CONFIG}
+balancers:
+  - { name: ${BALANCER}, type: haproxy, socket: ${socket}, backend: ${BACKEND} }
+`;
+}
+
+/** `behind`: the name of a balancer. */
+export function policyText(pace: Pace, behind?: string): string {
   const { outFor, outCooldown, inFor, inCooldown, drainGrace } = pace.policy;
   return `group: ${GROUP}
 min: 1
 max: 2
 template: { image: backend, flavor: small, ready: { http: { port: 80, path: / } } }
+capacity: { fork: true }
 drain: { grace: ${drainGrace} }
-shutdown: { deadline: 10s }
+shutdown: { deadline: 10s }${behind === undefined ? '' : `\nbalancer: ${behind}`}
 scale:
   - { name: hot, type: threshold, metric: cpu, above: ${OUT_PERCENT}, for: ${outFor}, add: 1, cooldown: ${outCooldown} }
   - { name: idle, type: threshold, metric: cpu, below: ${IN_PERCENT}, for: ${inFor}, remove: 1, cooldown: ${inCooldown} }
@@ -42,7 +56,8 @@ scale:
  */
 export async function writeDemoFiles(
   content: {
-    readonly config?: string;
+    /** Told the folder that everything is in. */
+    readonly config?: string | ((folder: string) => string);
     /** Absent: no group at all. */
     readonly policy?: { readonly group: string; readonly text: string };
   } = {},
@@ -51,7 +66,8 @@ export async function writeDemoFiles(
   await chmod(folder, 0o755);
   const files = demoFilesIn(folder);
   await mkdir(files.policies);
-  await writeFile(files.config, content.config ?? CONFIG);
+  const { config = CONFIG } = content;
+  await writeFile(files.config, typeof config === 'string' ? config : config(folder));
   const { policy } = content;
   if (policy !== undefined) await writeFile(join(files.policies, `${policy.group}.yaml`), policy.text);
   return files;

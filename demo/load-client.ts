@@ -1,8 +1,9 @@
 // The client of the story: it hears over WebSocket which VMs there are, and sends each request to a random one of them.
-// It never polls and knows nothing of the daemon but the event stream. Not here: the order of the modes (story).
+// Where a balancer stands in front, every request goes there. It never polls and knows nothing of the daemon but the event stream. Not here: the order of the modes (story).
 
 import { Agent } from 'node:http';
 import type { LoggedEvent } from '../src/core/events.ts';
+import type { Endpoint } from '../src/core/model.ts';
 import { ask, type Target } from './ask.ts';
 import { EventFeed } from './event-feed.ts';
 import type { Mode, RequestRecord } from './request-record.ts';
@@ -20,6 +21,8 @@ export interface LoadClientOptions {
   /** The daemon's event stream, e.g. `ws://127.0.0.1:7070/v1/events`. */
   readonly eventsUrl: string;
   readonly group: string;
+  /** A balancer that all requests go to; absent: to the VMs themselves. */
+  readonly front?: Endpoint;
   readonly timeoutMs: number;
   readonly onEvent: (event: LoggedEvent, text: string) => void;
   readonly onRequest: (record: RequestRecord) => void;
@@ -34,6 +37,10 @@ interface Route {
 
 /** More requests than this wait in the client; their waiting counts as response time. */
 const CONNECTIONS_PER_VM = 16;
+const CONNECTIONS_TO_FRONT = 64;
+/** The route to a balancer; VMs have ids from 1. */
+const FRONT = 0;
+const NOBODY = '(nobody)';
 /** Sending later than this after its moment is pointless: the process itself was held up. */
 const MAX_LAG_MS = 250;
 
@@ -50,6 +57,7 @@ export class LoadClient {
 
   constructor(options: LoadClientOptions) {
     this.#options = options;
+    if (options.front !== undefined) this.#add(FRONT, { endpoint: options.front }, CONNECTIONS_TO_FRONT);
     this.#feed = new EventFeed({
       url: options.eventsUrl,
       since: 0,
@@ -65,7 +73,7 @@ export class LoadClient {
     await this.#feed.opened(timeoutMs);
   }
 
-  /** The VMs it would send to now. */
+  /** Where it would send to now. */
   get targets(): readonly Target[] {
     return [...this.#routes.values()].map((route) => route.target);
   }
@@ -97,11 +105,11 @@ export class LoadClient {
     this.#outstanding += 1;
     route.outstanding += 1;
     const sentAtMs = Date.now();
-    const { status, latencyMs } = await ask(target, connections, n, this.#options.timeoutMs);
+    const { latencyMs, server, status } = await ask(target, connections, n, this.#options.timeoutMs);
     this.#outstanding -= 1;
     route.outstanding -= 1;
     this.#hangUpIfLeft(route);
-    const record: RequestRecord = { sentAtMs, vm: target.vm, n, latencyMs, status, mode };
+    const record: RequestRecord = { sentAtMs, vm: target.vm ?? server ?? NOBODY, n, latencyMs, status, mode };
     this.#options.onRequest(record);
     if (this.#outstanding === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
     return record;
@@ -121,18 +129,19 @@ export class LoadClient {
   }
 
   #learn(event: LoggedEvent): void {
-    if (!('vm' in event) || event.group !== this.#options.group) return;
+    if (this.#options.front !== undefined || !('vm' in event) || event.group !== this.#options.group) return;
     const { id, name } = event.vm;
-    if (event.type === 'vm.launched') {
-      if (event.endpoint) this.#add(id, { vm: name, endpoint: event.endpoint });
+    if (event.type === 'vm.launched' || event.type === 'vm.returned') {
+      const endpoint = event.type === 'vm.launched' ? event.endpoint : event.vm.endpoint;
+      if (endpoint) this.#add(id, { vm: name, endpoint });
     } else if (event.type !== 'vm.launching' && event.type !== 'vm.adopted') this.#remove(id);
   }
 
-  #add(id: number, target: Target): void {
+  #add(id: number, target: Target, maxSockets = CONNECTIONS_PER_VM): void {
     this.#remove(id);
     this.#routes.set(id, {
       target,
-      connections: new Agent({ keepAlive: true, maxSockets: CONNECTIONS_PER_VM }),
+      connections: new Agent({ keepAlive: true, maxSockets }),
       outstanding: 0,
     });
   }

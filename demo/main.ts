@@ -7,20 +7,23 @@ import { parseArgs, styleText } from 'node:util';
 import { stopEmbeddedHost } from '../src/adapters/hypervisor/embedded/embedded-host.ts';
 import { DaemonApi } from './daemon-api.ts';
 import { type DaemonProcess, freePort, startDaemon } from './daemon-process.ts';
-import { type DemoFiles, policyText, serveArguments, writeDemoFiles } from './demo-config.ts';
+import { BALANCER, configText, type DemoFiles, policyText, serveArguments, writeDemoFiles } from './demo-config.ts';
+import { Front, socketIn } from './front.ts';
+import { machineText } from './live-text.ts';
 import { clearOutput } from './output-folder.ts';
-import { FAST_PACE, GROUP, IN_PERCENT, NORMAL_PACE, OUT_PERCENT } from './pace.ts';
+import { FAST_PACE, GROUP, IN_PERCENT, KILL_MS, NORMAL_PACE, OUT_PERCENT } from './pace.ts';
 import { cpuPlot } from './plots/cpu-plot.ts';
 import { writePlot } from './plots/render.ts';
 import { responseTimePlot } from './plots/response-time-plot.ts';
 import { runSteps } from './progress.ts';
 import { resultScreen } from './result-screen.ts';
-import { machineText, Story } from './story.ts';
+import { Story } from './story.ts';
 import { summarise, type Verdict } from './summary.ts';
 import { timelineOf } from './timeline.ts';
 
-const USAGE = `npm run demo -- [--fast] [--keep] [--out DIR] [--port N]
+const USAGE = `npm run demo -- [--haproxy] [--fast] [--keep] [--out DIR] [--port N]
 
+  --haproxy   clients know only a HAProxy in front; one VM is killed by hand, and nobody notices
   --fast      a shorter story, under 90 s
   --keep      leave the daemon and the VMs running for a look around
   --out DIR   where plots, logs and the summary go (default: output-log)
@@ -28,6 +31,7 @@ const USAGE = `npm run demo -- [--fast] [--keep] [--out DIR] [--port N]
 `;
 
 interface DemoOptions {
+  readonly haproxy: boolean;
   readonly fast: boolean;
   readonly keep: boolean;
   readonly out: string;
@@ -37,9 +41,14 @@ interface DemoOptions {
 async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean> {
   const pace = options.fast ? FAST_PACE : NORMAL_PACE;
   await clearOutput(options.out);
-  const files = await writeDemoFiles({ policy: { group: GROUP, text: policyText(pace) } });
+  const files = await writeDemoFiles({
+    ...(options.haproxy && { config: (folder: string) => configText(socketIn(folder)) }),
+    policy: { group: GROUP, text: policyText(pace, options.haproxy ? BALANCER : undefined) },
+  });
+  const limitMs = pace.limitMs + (options.haproxy ? KILL_MS : 0);
+  const front = options.haproxy ? await startFront(files) : undefined;
   const broken = new AbortController();
-  const limit = AbortSignal.timeout(pace.limitMs);
+  const limit = AbortSignal.timeout(limitMs);
   const storySignal = AbortSignal.any([signal, limit, broken.signal]);
   const base = `http://127.0.0.1:${options.port}`;
   const story = new Story({
@@ -48,6 +57,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
     pace,
     outputFolder: options.out,
     hostDir: files.hostDir,
+    ...(front && { front }),
     signal: storySignal,
   });
   let daemon: DaemonProcess | undefined;
@@ -63,16 +73,30 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
     keep = options.keep;
   } catch (error) {
     failure = storySignal.aborted ? storySignal.reason : error;
-    if (limit.aborted) failure = new Error(`the story was not over after ${pace.limitMs / 1000} s`);
+    if (limit.aborted) failure = new Error(`the story was not over after ${limitMs / 1000} s`);
   } finally {
     await story.close();
-    if (keep) daemon?.leave();
-    else await stopEverything(daemon, files);
+    if (keep) {
+      daemon?.leave();
+      front?.leave();
+    } else {
+      await front?.stop();
+      await stopEverything(daemon, files);
+    }
   }
   const verdict = await writeResults(story, options.out);
   console.log(resultScreen(verdict, failure, options.out));
-  if (keep && daemon !== undefined) console.log(lookAround(base, daemon, files));
+  if (keep && daemon !== undefined) console.log(lookAround(base, daemon, files, front));
   return verdict.summary.ok && failure === undefined;
+}
+
+async function startFront(files: DemoFiles): Promise<Front> {
+  try {
+    return await Front.start(files.folder, await freePort());
+  } catch (error) {
+    await rm(files.folder, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles): Promise<void> {
@@ -83,7 +107,7 @@ async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFile
 }
 
 async function writeResults(story: Story, out: string): Promise<Verdict> {
-  const { requests, journal, host, spans } = story;
+  const { frontReport: report, host, journal, killed, requests, spans } = story;
   const verdict = summarise({
     threshold: OUT_PERCENT,
     events: journal.events,
@@ -92,6 +116,7 @@ async function writeResults(story: Story, out: string): Promise<Verdict> {
     ...(host?.libvirtVersion !== undefined && { libvirt: host.libvirtVersion }),
     ...(host?.qemuVersion !== undefined && { qemu: host.qemuVersion }),
     ...(story.stillThere !== undefined && { stillThere: story.stillThere }),
+    ...(story.isBehindFront && { front: { ...(killed && { killed }), ...(report && { report }) } }),
   });
   const timeline = timelineOf(journal.events);
   const machine = machineText(host);
@@ -100,7 +125,11 @@ async function writeResults(story: Story, out: string): Promise<Verdict> {
   await writePlot(
     out,
     'cpu',
-    cpuPlot({ samples: story.cpu.samples, timeline, spans, outPercent: OUT_PERCENT, inPercent: IN_PERCENT, machine }),
+    cpuPlot({
+      ...{ samples: story.cpu.samples, timeline, spans, machine },
+      ...{ outPercent: OUT_PERCENT, inPercent: IN_PERCENT },
+      ...(killed && { killed: { vm: killed.vm.name, atMs: killed.atMs } }),
+    }),
   );
   await writePlot(
     out,
@@ -116,7 +145,7 @@ async function writeResults(story: Story, out: string): Promise<Verdict> {
   return verdict;
 }
 
-function lookAround(base: string, daemon: DaemonProcess, files: DemoFiles): string {
+function lookAround(base: string, daemon: DaemonProcess, files: DemoFiles, front: Front | undefined): string {
   const node = relative(process.cwd(), process.execPath);
   return `
 Everything keeps running (--keep). To look around:
@@ -124,12 +153,13 @@ Everything keeps running (--keep). To look around:
   ${base}/metrics         for Prometheus
   ${node} src/cli.ts status --url ${base}
 To stop:
-  ${node} demo/stop.ts ${daemon.pid} ${files.folder}`;
+  ${node} demo/stop.ts ${daemon.pid} ${files.folder}${front === undefined ? '' : ` && kill ${front.pid}`}`;
 }
 
 function readOptions(): DemoOptions | undefined {
   const { values } = parseArgs({
     options: {
+      haproxy: { type: 'boolean', default: false },
       fast: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       out: { type: 'string', default: 'output-log' },
@@ -140,7 +170,8 @@ function readOptions(): DemoOptions | undefined {
   if (values.help) return undefined;
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${values.port}: wanted 1 to 65535`);
-  return { fast: values.fast, keep: values.keep, out: resolve(values.out), port };
+  const { fast, haproxy, keep } = values;
+  return { haproxy, fast, keep, out: resolve(values.out), port };
 }
 
 async function main(): Promise<number> {

@@ -33,6 +33,9 @@ export const FAST_PACE: Pace = {
   policy: { outFor: '3s', outCooldown: '5s', inFor: '4s', inCooldown: '5s', drainGrace: '2s' },
 };
 
+/** What the story takes longer when a VM is killed by hand. */
+export const KILL_MS = 60_000;
+
 export const GROUP = 'web';
 export const OUT_PERCENT = 75;
 export const IN_PERCENT = 20;

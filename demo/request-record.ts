@@ -6,7 +6,7 @@ export type Mode = 'calibrate' | 'low' | 'high';
 export interface RequestRecord {
   /** Wall time when it was sent, ms since 1970. */
   readonly sentAtMs: number;
-  /** Name of the VM it was sent to. */
+  /** Name of the VM it was sent to, or that answered behind a balancer. */
   readonly vm: string;
   readonly n: number;
   /** From before connecting until the whole answer was there. */
@@ -16,7 +16,7 @@ export interface RequestRecord {
   readonly mode: Mode;
 }
 
-/** Answered with 200, the right number, and by the VM it was sent to. */
+/** Answered with 200, the right number, and by the VM it was sent to, where it was sent to one. */
 export function succeeded(record: RequestRecord): boolean {
   return record.status === '200';
 }

@@ -3,7 +3,7 @@
 import { relative } from 'node:path';
 import { styleText } from 'node:util';
 import { OUTPUT_FILES } from './output-folder.ts';
-import type { Percentiles, Verdict } from './summary.ts';
+import type { Percentiles, Summary, Verdict } from './summary.ts';
 
 export function resultScreen(verdict: Verdict, failure: unknown, out: string): string {
   const { summary, problems } = verdict;
@@ -19,6 +19,7 @@ export function resultScreen(verdict: Verdict, failure: unknown, out: string): s
     ['response, low load', percentiles(responseMs.low)],
     ['response, one VM', percentiles(responseMs.overloaded)],
     ['response, two VMs', percentiles(responseMs.scaledOut)],
+    ...(summary.haproxy ? [['HAProxy', frontText(summary.haproxy)] as const] : []),
     ['events', `${events.total}, ${events.gaps} gaps`],
     ['files', `${relative(process.cwd(), out) || '.'}/ ${OUTPUT_FILES.join(' ')}`],
   ];
@@ -28,6 +29,18 @@ export function resultScreen(verdict: Verdict, failure: unknown, out: string): s
     ? styleText('green', 'The VM came, served, and went; no request failed.')
     : styleText('red', `It did not work out:\n${told.map((text) => `  - ${text}`).join('\n')}`);
   return ['', ...rows.map(([name, text]) => `${name.padEnd(20)}${text}`), '', verdictLine].join('\n');
+}
+
+function frontText({
+  killed,
+  noticedMs,
+  redispatches,
+  replacedMs,
+  retries,
+  version,
+}: NonNullable<Summary['haproxy']>): string {
+  const kill = `${killed ?? 'nobody'} killed by hand → noticed ${ms(noticedMs)} → replaced ${ms(replacedMs)}`;
+  return `${version ?? '?'}: ${kill}; ${retries ?? '?'} retries, ${redispatches ?? '?'} requests sent to another VM`;
 }
 
 function accelText(accel: string | null): string {

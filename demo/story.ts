@@ -7,30 +7,38 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findLayout } from '../src/adapters/hypervisor/embedded/layout.ts';
 import { socketUri } from '../src/adapters/hypervisor/embedded/libvirtd.ts';
-import type { EventType } from '../src/core/events.ts';
+import type { EventType, EventVm } from '../src/core/events.ts';
 import type { PublicHost } from '../src/edge/schemas.ts';
 import { LibvirtClient } from '../src/libvirt/index.ts';
 import { type Calibration, calibrate } from './calibration.ts';
 import { CpuSampler } from './cpu-sampler.ts';
 import type { DaemonApi } from './daemon-api.ts';
+import type { Front, FrontReport } from './front.ts';
 import { type EventOf, Journal } from './journal.ts';
+import { killVm } from './kill-vm.ts';
+import { machineText, recentText } from './live-text.ts';
 import { LoadClient } from './load-client.ts';
 import { GROUP, type Pace } from './pace.ts';
 import type { Span } from './plots/story-marks.ts';
 import type { Step } from './progress.ts';
 import { CSV_HEADER, csvLine, type Mode, type RequestRecord } from './request-record.ts';
-import { percentile } from './statistics.ts';
 
 const DAEMON_READY_MS = 60_000;
+/** Booting a VM and saving its memory. */
+const TEMPLATE_MS = 40_000;
 const HELLO_MS = 5000;
 const REQUEST_TIMEOUT_MS = 15_000;
 const LIVE_MS = 1000;
+/** The new VM shows that it serves. */
+const AFTER_KILL_MS = 4000;
 /** A guest that answers has not finished booting: its agent is still starting. */
 const BOOT_TAIL_MS = 1500;
 
 /** One VM cannot do this, two can with room to spare, even where two busy VMs share two cores with everything else. */
 const OVERLOAD = 1.15;
 const HIGH_OUTSTANDING = 32;
+/** All of them may be on one VM when the other was killed: more new connections at once than that lose packets in QEMU's port forwarding. */
+const FRONT_OUTSTANDING = 16;
 const LOW_PER_SECOND = 8;
 const LOW_OUTSTANDING = 4;
 /** How much smaller N is in low mode: each step costs about 1.6 times less. */
@@ -43,6 +51,8 @@ export interface StoryOptions {
   readonly outputFolder: string;
   /** Of the embedded host, to ask its libvirt itself. */
   readonly hostDir: string;
+  /** HAProxy in front of the VMs: the client knows nothing else, and one VM is killed by hand. */
+  readonly front?: Front;
   readonly signal: AbortSignal;
 }
 
@@ -53,6 +63,8 @@ export class Story {
   readonly cpu: CpuSampler;
   host: PublicHost | undefined;
   stillThere: boolean | undefined;
+  killed: { readonly vm: EventVm; readonly atMs: number } | undefined;
+  frontReport: FrontReport | undefined;
   readonly #options: StoryOptions;
   #client: LoadClient | undefined;
   #calibration: Calibration | undefined;
@@ -67,18 +79,28 @@ export class Story {
     this.#csvFile.write(CSV_HEADER);
   }
 
+  get isBehindFront(): boolean {
+    return this.#options.front !== undefined;
+  }
+
   /** The parts in their order. */
   steps(): readonly Step[] {
+    const { front } = this.#options;
+    const kill: Step = { title: 'A VM is killed by hand', run: (say) => this.#kill(say) };
+    const askFront: Step = { title: 'Ask HAProxy as well', run: () => this.#askFront() };
     return [
       { title: 'Start virtscale with a libvirt host of its own', run: () => this.#daemon() },
       { title: 'First VM', run: (say) => this.#firstVm(say) },
+      { title: 'A template that others are forked from', run: (say) => this.#template(say) },
       { title: 'How much can one VM do?', run: (say) => this.#calibrate(say) },
       { title: 'Low load', run: (say) => this.#lowLoad(say) },
       { title: 'High load: CPU above the threshold', run: (say) => this.#overload(say) },
       { title: 'A second VM', run: (say) => this.#secondVm(say) },
       { title: 'Two VMs share the load', run: (say) => this.#shared(say) },
+      ...(front === undefined ? [] : [kill]),
       { title: 'Low load: one VM is enough again', run: (say) => this.#scaleIn(say) },
       { title: 'Ask libvirt whether it is gone', run: () => this.#askLibvirt() },
+      ...(front === undefined ? [] : [askFront]),
     ];
   }
 
@@ -92,11 +114,12 @@ export class Story {
   }
 
   async #daemon(): Promise<string> {
-    const { api, signal, base } = this.#options;
+    const { api, base, front, signal } = this.#options;
     await api.ready(DAEMON_READY_MS, signal);
     this.#client = new LoadClient({
       eventsUrl: `${base.replace('http', 'ws')}/v1/events`,
       group: GROUP,
+      ...(front !== undefined && { front: front.endpoint }),
       timeoutMs: REQUEST_TIMEOUT_MS,
       onEvent: (event, text) => {
         this.journal.add(event);
@@ -109,7 +132,9 @@ export class Story {
     });
     await this.#client.connected(HELLO_MS);
     this.cpu.start();
-    return base;
+    return front === undefined
+      ? base
+      : `${base}; clients know HAProxy on ${front.endpoint.address}:${front.endpoint.port}`;
   }
 
   async #firstVm(say: (line: string) => void): Promise<string> {
@@ -123,6 +148,17 @@ export class Story {
     this.host = (await this.#options.api.hosts())[0];
     const seconds = (launched.launchMs / 1000).toFixed(1);
     return `${launched.vm.name} answers on ${address}:${port} after ${seconds} s; ${machineText(this.host)}`;
+  }
+
+  /** Where a fork is not possible, the story goes on with VMs that are booted. */
+  async #template(say: (line: string) => void): Promise<string> {
+    const ready = this.#wait('template.ready', () => true, TEMPLATE_MS, 'a template');
+    const failed = this.#wait('template.failed', () => true, TEMPLATE_MS, 'a template');
+    // Only one of the two will come.
+    for (const one of [ready, failed]) one.catch(() => undefined);
+    const event = await this.#live(say, Promise.race([ready, failed]));
+    if (event.type === 'template.failed') return `not possible, VMs will be booted: ${event.reason}`;
+    return `booted, and its memory saved, in ${(event.tookMs / 1000).toFixed(1)} s`;
   }
 
   async #calibrate(say: (line: string) => void): Promise<string> {
@@ -173,7 +209,33 @@ export class Story {
 
   async #shared(say: (line: string) => void): Promise<string> {
     await this.#live(say, this.#sleep(this.#options.pace.sharedMs));
-    return this.#recentText();
+    return recentText(this.requests, Date.now());
+  }
+
+  /** Load goes on: whoever is left has to answer for both until the place is taken. */
+  async #kill(say: (line: string) => void): Promise<string> {
+    const launched = this.journal.events.find((event) => event.type === 'vm.launched');
+    if (launched === undefined) throw new Error('there is no VM to kill');
+    const { vm } = launched;
+    this.killed = { vm, atMs: Date.now() };
+    await killVm(vm.uuid);
+    const wait = { lost: 15_000, next: 60_000 };
+    const lost = await this.#wait('vm.lost', (e) => e.vm.id === vm.id, wait.lost, `word of the loss of ${vm.name}`);
+    const next = await this.#live(
+      say,
+      this.#wait('vm.launched', (e) => e.seq > lost.seq, wait.next, `a VM in the place of ${vm.name}`),
+    );
+    await this.#live(say, this.#sleep(AFTER_KILL_MS));
+    const seconds = (event: { readonly at: string }) =>
+      ((Date.parse(event.at) - (this.killed?.atMs ?? 0)) / 1000).toFixed(1);
+    return `QEMU of ${vm.name} killed; noticed after ${seconds(lost)} s, ${next.vm.name} serves after ${seconds(next)} s`;
+  }
+
+  async #askFront(): Promise<string> {
+    this.frontReport = await this.#options.front?.report();
+    if (this.frontReport === undefined) throw new Error('there is no HAProxy to ask');
+    const { retries, servers, version } = this.frontReport;
+    return `HAProxy ${version} has ${servers.join(', ') || 'no server'}; it retried ${retries} times`;
   }
 
   async #scaleIn(say: (line: string) => void): Promise<string> {
@@ -193,13 +255,15 @@ export class Story {
 
   /** Past the daemon: it might be mistaken. */
   async #askLibvirt(): Promise<string> {
-    const removed = this.journal.events.find((event) => event.type === 'vm.removed');
+    const gone = this.journal.events.find((event) => event.type === 'vm.draining')?.vm;
+    const removed = this.journal.events.find((event) => event.type === 'vm.removed' && event.vm.id === gone?.id);
     const layout = await findLayout(this.#options.hostDir, process.getuid?.() === 0);
-    if (removed === undefined || layout === undefined) throw new Error('there is nothing to ask libvirt about');
+    if (gone === undefined || removed === undefined || layout === undefined)
+      throw new Error('there is nothing to ask libvirt about');
     const libvirt = new LibvirtClient({ uri: socketUri(layout) });
     try {
       const domains = await libvirt.listDomains();
-      this.stillThere = domains.some((domain) => domain.uuid === removed.vm.uuid);
+      this.stillThere = domains.some((domain) => domain.uuid === gone.uuid);
       return `it has ${domains.map((domain) => domain.name).join(', ') || 'no domain'}`;
     } finally {
       await libvirt.close();
@@ -227,7 +291,7 @@ export class Story {
             mode,
             n: calibration.n,
             perSecond: calibration.capacityPerSecond * OVERLOAD,
-            maxOutstanding: HIGH_OUTSTANDING,
+            maxOutstanding: this.isBehindFront ? FRONT_OUTSTANDING : HIGH_OUTSTANDING,
           },
     );
   }
@@ -255,34 +319,13 @@ export class Story {
 
   /** Shows CPU and requests once a second while `work` is under way. */
   async #live<T>(say: (line: string) => void, work: Promise<T>): Promise<T> {
-    const timer = setInterval(() => say(`cpu: ${this.cpu.text} · ${this.#recentText()}`), LIVE_MS);
+    const timer = setInterval(() => say(`cpu: ${this.cpu.text} · ${recentText(this.requests, Date.now())}`), LIVE_MS);
     try {
       return await work;
     } finally {
       clearInterval(timer);
     }
   }
-
-  /** About the requests that were answered in the last two seconds. */
-  #recentText(): string {
-    const sinceMs = Date.now() - 2000;
-    const recent = this.requests.slice(-2000).filter((r) => r.sentAtMs + r.latencyMs >= sinceMs);
-    const median = percentile(
-      recent.map((r) => r.latencyMs),
-      50,
-    );
-    if (median === undefined) return 'no requests';
-    const perVm = [...Map.groupBy(recent, (r) => r.vm)].map(
-      ([vm, records]) => `${vm} ${(records.length / 2).toFixed(0)}`,
-    );
-    return `answers per second: ${perVm.join(', ')}; median response ${median.toFixed(median < 10 ? 1 : 0)} ms`;
-  }
-}
-
-/** e.g. `libvirt 9.0.0, QEMU 7.2.22, emulated CPU` */
-export function machineText(host: PublicHost | undefined): string {
-  const accel = host?.accel === 'kvm' ? 'KVM' : 'emulated CPU (no KVM)';
-  return `libvirt ${host?.libvirtVersion ?? '?'}, QEMU ${host?.qemuVersion ?? '?'}, ${accel}`;
 }
 
 async function endFile(file: WriteStream): Promise<void> {

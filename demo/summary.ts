@@ -1,10 +1,12 @@
 // summary.json: its shape, how it is computed, and what must be true for `ok`. Pure.
 // Not here: reading the story's moments out of the events (timeline).
 
-import type { LoggedEvent } from '../src/core/events.ts';
+import { serverNameOf } from '../src/adapters/balancer/server-name.ts';
+import type { EventVm, LoggedEvent } from '../src/core/events.ts';
+import type { FrontReport } from './front.ts';
 import { type RequestRecord, succeeded } from './request-record.ts';
 import { percentile, rounded } from './statistics.ts';
-import { countGaps, type Timeline, timelineOf } from './timeline.ts';
+import { afterKill, countGaps, type Timeline, timelineOf } from './timeline.ts';
 
 /** Times RFC 3339, durations ms; `null` for what did not happen. */
 export interface Summary {
@@ -35,6 +37,19 @@ export interface Summary {
     readonly scaledOut: Percentiles;
   };
   readonly events: { readonly total: number; readonly gaps: number };
+  /** Only with HAProxy in front. */
+  readonly haproxy?: {
+    readonly version: string | null;
+    readonly killed: string | null;
+    readonly killedAt: string | null;
+    /** From the kill. */
+    readonly noticedMs: number | null;
+    readonly replacedMs: number | null;
+    readonly replacement: string | null;
+    /** Tries that HAProxy made again, and requests that it sent to another VM instead. */
+    readonly retries: number | null;
+    readonly redispatches: number | null;
+  };
 }
 
 export interface Percentiles {
@@ -52,6 +67,11 @@ export interface Evidence {
   readonly requests: readonly RequestRecord[];
   /** Whether libvirt itself, asked at the end, still has a domain with the uuid of the VM that went. Absent: not asked. */
   readonly stillThere?: boolean;
+  /** Only with HAProxy in front: the VM that was killed by hand, and what HAProxy said at the end. */
+  readonly front?: {
+    readonly killed?: { readonly vm: EventVm; readonly atMs: number };
+    readonly report?: FrontReport;
+  };
 }
 
 export interface Verdict {
@@ -88,8 +108,9 @@ export function summarise(evidence: Evidence): Verdict {
     },
     scaleIn: { decidedAt: back?.decidedAt ?? null, removedAt: back?.removedAt ?? null },
     requests: { total: evidence.requests.length, failed },
-    responseMs: responseTimes(evidence.requests, out?.launchedAt, back?.decidedAt),
+    responseMs: responseTimes(evidence.requests, out?.launchedAt, evidence.front?.killed, back?.decidedAt),
     events: { total: evidence.events.length, gaps },
+    ...(evidence.front && { haproxy: frontSummary(evidence.front, evidence.events) }),
   };
   return { summary, problems };
 }
@@ -99,7 +120,7 @@ function problemsOf(evidence: Evidence, timeline: Timeline, failed: number, gaps
   const served = new Set(evidence.requests.filter(succeeded).map((record) => record.vm));
   const newVm = out?.vm?.name;
   const goneVm = back?.vm?.name ?? 'the VM';
-  const problems: string[] = [];
+  const problems: string[] = frontProblems(evidence, served, back?.vm?.name);
   if (timeline.firstVm === undefined) problems.push('the first VM never came');
   else if (out === undefined)
     problems.push(`no scale-out was decided: the CPU did not stay above ${evidence.threshold} %`);
@@ -118,13 +139,49 @@ function problemsOf(evidence: Evidence, timeline: Timeline, failed: number, gaps
   return problems;
 }
 
+function frontProblems(evidence: Evidence, served: ReadonlySet<string>, gone: string | undefined): string[] {
+  const { events, front } = evidence;
+  if (front === undefined) return [];
+  const { killed, report } = front;
+  if (killed === undefined) return ['no VM was killed by hand'];
+  const { lost, next } = afterKill(events, killed.vm.id);
+  const problems: string[] = [];
+  if (lost === undefined) problems.push(`${killed.vm.name} was killed, but nobody noticed`);
+  else if (next === undefined) problems.push(`nobody took the place of ${killed.vm.name}`);
+  else if (!served.has(next.vm.name)) problems.push(`${next.vm.name} came, but HAProxy sent nobody there`);
+  if (report === undefined) problems.push('HAProxy was not asked what it has');
+  for (const vm of [killed.vm.name, gone]) {
+    if (vm !== undefined && report?.servers.includes(serverNameOf(vm))) problems.push(`${vm} is still in HAProxy`);
+  }
+  return problems;
+}
+
+function frontSummary({ killed, report }: NonNullable<Evidence['front']>, events: readonly LoggedEvent[]) {
+  const { lost, next } = killed === undefined ? {} : afterKill(events, killed.vm.id);
+  const since = (at: string | undefined) =>
+    at === undefined || killed === undefined ? null : Date.parse(at) - killed.atMs;
+  return {
+    version: report?.version ?? null,
+    killed: killed?.vm.name ?? null,
+    killedAt: killed === undefined ? null : new Date(killed.atMs).toISOString(),
+    noticedMs: since(lost?.at),
+    replacedMs: since(next?.at),
+    replacement: next?.vm.name ?? null,
+    retries: report?.retries ?? null,
+    redispatches: report?.redispatches ?? null,
+  };
+}
+
 function responseTimes(
   requests: readonly RequestRecord[],
   launchedAt: string | undefined,
+  killed: { readonly atMs: number } | undefined,
   scaleInDecidedAt: string | undefined,
 ): Summary['responseMs'] {
   const cameMs = launchedAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(launchedAt);
-  const wentMs = scaleInDecidedAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(scaleInDecidedAt);
+  // A VM that was killed leaves one alone again.
+  const wentMs =
+    killed?.atMs ?? (scaleInDecidedAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(scaleInDecidedAt));
   const good = requests.filter(succeeded);
   const high = good.filter((record) => record.mode === 'high');
   return {

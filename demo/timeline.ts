@@ -64,6 +64,16 @@ export function timelineOf(events: readonly LoggedEvent[]): Timeline {
   };
 }
 
+/** What became of a VM that was killed: word of its loss, and the next one that came. */
+export function afterKill(
+  events: readonly LoggedEvent[],
+  vmId: number,
+): { readonly lost?: EventOf<'vm.lost'>; readonly next?: EventOf<'vm.launched'> } {
+  const lost = find(events, 'vm.lost', (e) => e.vm.id === vmId);
+  const next = lost && find(events, 'vm.launched', (e) => e.seq > lost.seq && e.group === lost.group);
+  return { ...(lost && { lost }), ...(next && { next }) };
+}
+
 function find<T extends LoggedEvent['type']>(
   events: readonly LoggedEvent[],
   type: T,

@@ -82,7 +82,7 @@ export function sourceHash() {
   const hash = createHash('sha256');
   for (const folder of ['.', 'src', 'rootfs']) {
     for (const name of readdirSync(join(HERE, folder)).sort()) {
-      if (/\.(mjs|c|sh)$|^shutdown$/.test(name))
+      if (/\.(mjs|c|h|sh)$|^shutdown$/.test(name))
         hash.update(`${folder}/${name}\0`).update(readFileSync(join(HERE, folder, name)));
     }
   }
@@ -100,8 +100,9 @@ async function readManifest(outDir, sources) {
   }
 }
 
-async function compile(source, target, signal) {
-  await run('gcc', ['-O2', '-static', '-s', '-o', target, join(HERE, 'src', source)], { signal });
+async function compile(sources, target, signal) {
+  const files = sources.map((source) => join(HERE, 'src', source));
+  await run('gcc', ['-O2', '-static', '-s', '-o', target, ...files], { signal });
 }
 
 async function sharedLibraries(program) {
@@ -174,7 +175,8 @@ async function makeDisk(root, work, target, signal) {
     '-m',
     '0',
     '-E',
-    'root_owner=0:0',
+    // What mke2fs leaves for later, each guest would write anew into its own disk.
+    'root_owner=0:0,lazy_itable_init=0',
     '-d',
     root,
     raw,
@@ -208,7 +210,7 @@ async function buildInto(out, work, { log, signal, sources }) {
 
   log('compiling the backend and init');
   const [init, backend] = [join(work, 'init'), join(work, 'backend')];
-  await Promise.all([compile('init.c', init, signal), compile('backend.c', backend, signal)]);
+  await Promise.all([compile(['init.c', 'own.c'], init, signal), compile(['backend.c'], backend, signal)]);
 
   log('packing the initramfs and the root disk');
   const moduleRoot = ['lib/modules', 'usr/lib/modules'].map((p) => join(unpacked, p)).find(existsSync);

@@ -32,6 +32,9 @@ const NEEDS = [
     why: "a second opinion on what we do, and the benchmarks' peer",
     tests: true,
   },
+  { package: 'haproxy', program: 'haproxy', why: 'a balancer to put virtual machines into', tests: true },
+  { package: 'nginx-light', program: 'nginx', why: 'another one', tests: true },
+  { package: 'prometheus', program: 'prometheus', why: 'a Prometheus to ask', tests: true },
   {
     package: 'libvirt-daemon-system',
     folder: '/etc/libvirt/qemu',
@@ -77,10 +80,14 @@ function isThere(need) {
   return need.file ? hasLibraryFile(need.file) : existsSync(need.folder);
 }
 
-/** @returns {{ package: string, why: string }[]} what this machine lacks */
-export function missingPackages(tests = false) {
+/**
+ * @param also packages that are wanted although only the tests need them otherwise
+ * @returns {{ package: string, why: string }[]} what this machine lacks
+ */
+export function missingPackages(tests = false, also = []) {
   const isRoot = process.getuid?.() === 0;
-  return NEEDS.filter((need) => (tests || !need.tests) && (isRoot || !need.root) && !isThere(need));
+  const isWanted = (need) => tests || !need.tests || also.includes(need.package);
+  return NEEDS.filter((need) => isWanted(need) && (isRoot || !need.root) && !isThere(need));
 }
 
 const POLICY = '/usr/sbin/policy-rc.d';
@@ -115,8 +122,8 @@ function hasPackageLists() {
  * Installs what is missing, having said what and why.
  * @returns {boolean} false when it could not; then it has said what is to be done
  */
-export function installMissingPackages(tests = false) {
-  const missing = missingPackages(tests);
+export function installMissingPackages(tests = false, also = []) {
+  const missing = missingPackages(tests, also);
   if (missing.length === 0) return true;
   const names = missing.map((need) => need.package);
   const width = Math.max(...names.map((name) => name.length));
@@ -140,7 +147,7 @@ export function installMissingPackages(tests = false) {
   const installed = withoutStartingServices(
     () => (hasPackageLists() && aptGet(install)) || (aptGet(['update']) && aptGet(install)),
   );
-  const still = missingPackages(tests);
+  const still = missingPackages(tests, also);
   if (installed && still.length === 0) return true;
   const lacking = still.map((need) => need.package).join(', ');
   console.error(

@@ -11,9 +11,17 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
 const REPORT = join(ROOT, 'node_modules', '.cache', 'virtscale', 'vitest.json');
 
-/** `vms`: needs the packages that real VMs do; `tests`: those of the tests as well. The first of `run` is a program of node_modules/.bin. */
+/**
+ * `vms`: needs the packages that real VMs do; `tests`: those of the tests as well; `options`: what an option needs besides. The first of
+ * `run` is a program of node_modules/.bin.
+ */
 const COMMANDS = {
-  demo: { vms: true, run: ['node', 'demo/main.ts'], does: 'plays the load story on real VMs' },
+  demo: {
+    vms: true,
+    options: { '--haproxy': ['haproxy'] },
+    run: ['node', 'demo/main.ts'],
+    does: 'plays the load story on real VMs',
+  },
   test: { vms: true, tests: true, run: ['vitest', 'run'], does: 'runs the tests' },
   // The flag is that of the package's bin: a smaller nursery costs the daemon nothing and saves 30 MB.
   start: { vms: true, run: ['node', '--max-semi-space-size=2', 'src/cli.ts', 'serve'], does: 'runs the daemon' },
@@ -28,6 +36,7 @@ const CHECKS = [
   { name: 'types', run: ['tsc', '--noEmit'] },
   { name: 'lint', run: ['biome', 'check', '--error-on-warnings'] },
   { name: 'dead code', run: ['knip'] },
+  { name: 'simulation', run: ['node', 'test/sim/main.ts', '--seed', '1000', '--runs', '2000'] },
   { name: 'tests', run: ['vitest', 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${REPORT}`] },
 ];
 
@@ -97,7 +106,7 @@ async function check(args) {
   }
   console.log('');
   for (const { name, status, seconds } of results) {
-    console.log(`${status === 0 ? 'ok    ' : 'FAILED'}  ${name.padEnd(9)}  ${seconds} s`);
+    console.log(`${status === 0 ? 'ok    ' : 'FAILED'}  ${name.padEnd(10)}  ${seconds} s`);
   }
   const others = CHECKS.filter(({ name }) => name !== 'tests').map(({ name }) => name);
   const notOk = others.filter((name) => results.find((result) => result.name === name)?.status !== 0).length;
@@ -114,7 +123,10 @@ async function main([name, ...args]) {
     return 2;
   }
   if (!installModules()) return 1;
-  if (command.vms && !installMissingPackages(command.tests)) return 1;
+  const also = Object.entries(command.options ?? {}).flatMap(([option, wanted]) =>
+    args.includes(option) ? wanted : [],
+  );
+  if (command.vms && !installMissingPackages(command.tests, also)) return 1;
   if (name === 'check') return await check(args);
   if (name === 'install') return 0;
   return await runToEnd([...command.run, ...args]);

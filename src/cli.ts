@@ -1,6 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=2
+
 // The program `virtscale`. Knows the process; everything else is the command line's (edge/command-line).
 
+import { BUILT_IN, type Placements } from './core/placement/registry.ts';
 import { CommandFailure } from './edge/command-line/command-failure.ts';
 import { runCommandLine } from './edge/command-line/program.ts';
 import { VERSION } from './version.ts';
@@ -23,6 +25,18 @@ process.exitCode = await runCommandLine({
   version: VERSION,
   serve: (options) => withMain((main) => main.serve(options)),
   stopEmbedded: (options, say) => withMain((main) => main.stopEmbedded(options, say)),
+  placements: async (options) => {
+    let placements: Placements = BUILT_IN;
+    await withMain(async (main) => {
+      placements = await main.placementsOf(options);
+    });
+    return placements;
+  },
+  cronProblem: async () => {
+    const { CronCalendar } = await import('./adapters/calendar/cron-calendar.ts');
+    const calendar = new CronCalendar();
+    return (cron, timezone) => calendar.problem(cron, timezone);
+  },
   onInterrupt: (listener) => {
     process.once('SIGINT', listener);
     return () => void process.off('SIGINT', listener);

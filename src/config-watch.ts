@@ -14,7 +14,19 @@ import { BadConfiguration, type LoadedConfig, readConfig, type ServeOptions } fr
 /** Editors write in several steps: wait until they are through. */
 const SETTLE_MS = 150;
 /** What a running daemon cannot change. Of hosts: anything but what placement is told. */
-const FIXED = ['listen', 'names', 'withoutToken', 'stateDir', 'policiesDir', 'pollMs', 'log', 'events'] as const;
+const FIXED = [
+  'listen',
+  'names',
+  'withoutToken',
+  'stateDir',
+  'policiesDir',
+  'pollMs',
+  'log',
+  'events',
+  'balancers',
+  'prometheus',
+  'record',
+] as const;
 
 /** Who takes up what has changed. */
 type Configurable = Pick<Engine, 'configure' | 'configureImages' | 'tell'>;
@@ -82,8 +94,10 @@ export class ConfigWatch {
       const ignored = needRestart(before.config, next.config);
       await this.#engine.configure(settings);
       await this.#engine.configureImages(configuredImages(next.config.images));
-      // Hosts stay as they are; what placement is told about them was taken up.
-      this.#loaded = { ...next, config: { ...next.config, hosts: before.config.hosts } };
+      // What stays as it is, policies go on naming; what placement is told about hosts was taken up.
+      const { balancers, hosts, prometheus } = before.config;
+      const { prometheus: _next, ...config } = next.config;
+      this.#loaded = { ...next, config: { ...config, balancers, hosts, ...(prometheus && { prometheus }) } };
       this.#onChange();
       const text =
         ignored.length === 0

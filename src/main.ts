@@ -4,15 +4,23 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CronCalendar } from './adapters/calendar/cron-calendar.ts';
 import { SystemClock } from './adapters/clock/system-clock.ts';
+import { HttpHookCaller } from './adapters/hooks/http-hook-caller.ts';
 import { stopEmbeddedHost } from './adapters/hypervisor/embedded/embedded-host.ts';
 import { SystemIds } from './adapters/ids/system-ids.ts';
 import { FileImageStore } from './adapters/images/file-image-store.ts';
-import { HttpProber } from './adapters/prober/http-prober.ts';
+import { NetworkProber } from './adapters/prober/network-prober.ts';
+import { PrometheusSource } from './adapters/prometheus/prometheus-source.ts';
+import { FileRecorder } from './adapters/recorder/file-recorder.ts';
+import { recordInMemory } from './adapters/recorder/memory-recorder.ts';
 import { SqliteStore } from './adapters/store/sqlite/sqlite-store.ts';
-import { placementNamesOf } from './config/host-traits.ts';
+import { balancersOf } from './balancers.ts';
+import type { DaemonConfig } from './config/daemon-config.ts';
 import type { PolicyCatalog } from './config/policy-file.ts';
+import { policyNamesOf } from './config/policy-names.ts';
 import { ConfigWatch } from './config-watch.ts';
+import type { Placements } from './core/placement/registry.ts';
 import { Access, protection } from './edge/access.ts';
 import { createApp } from './edge/app.ts';
 import { EventStream } from './edge/event-stream.ts';
@@ -20,10 +28,13 @@ import { createLog, logEvents } from './edge/log.ts';
 import { Metrics } from './edge/metrics.ts';
 import { listen } from './edge/server.ts';
 import { Engine } from './engine/engine.ts';
+import type { Log } from './engine/log.ts';
 import { configuredImages, settingsOf } from './fabric-settings.ts';
 import { Hosts } from './hosts.ts';
 import { PlacementModuleError } from './placements.ts';
 import { PolicyFolder } from './policy-folder.ts';
+import type { Calendar } from './ports/calendar.ts';
+import type { Recorder } from './ports/recorder.ts';
 import { BadConfiguration, type LoadedConfig, readConfig, type ServeOptions } from './read-config.ts';
 import { VERSION } from './version.ts';
 
@@ -31,6 +42,9 @@ export { BadConfiguration } from './read-config.ts';
 
 const DATABASE = 'virtscale.db';
 const IMAGES = 'image-store';
+const RECORDING = 'recording';
+/** Evaluations at hand for `why` when none are kept on disk. */
+const RECORDED_IN_MEMORY = 60;
 /** From SIGTERM to the end of the process, whatever hangs. */
 const STOP_MAX_MS = 4_800;
 const ENGINE_STOP_MS = 2_500;
@@ -50,7 +64,9 @@ export async function serve(options: ServeOptions): Promise<void> {
   process.once('SIGTERM', onSignal).once('SIGINT', onSignal);
 
   const clock = new SystemClock();
+  const calendar = new CronCalendar();
   const metrics = new Metrics({ version: VERSION });
+  const recorder = await recorderOf(config, log);
   const hosts = new Hosts(config, clock, log, (image) => engine.provideImage(image));
   const engine: Engine = await Engine.open({
     hosts: hosts.all.map((host) => withKey(host, loaded)),
@@ -60,7 +76,12 @@ export async function serve(options: ServeOptions): Promise<void> {
     onImages: () => void policies?.refresh(),
     clock,
     ids: new SystemIds(),
-    prober: new HttpProber(),
+    prober: new NetworkProber(),
+    hooks: new HttpHookCaller(),
+    calendar,
+    balancers: balancersOf(config),
+    ...(config.prometheus && { queries: new PrometheusSource(config.prometheus) }),
+    recorder,
     telemetry: metrics,
     log,
     version: VERSION,
@@ -91,7 +112,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const watch = new ConfigWatch(options, loaded, engine, log);
   const folder = new PolicyFolder(
     config.policiesDir,
-    () => catalogOf(engine, watch.loaded),
+    () => catalogOf(engine, calendar, watch.loaded),
     engine,
     log,
     config.pollMs,
@@ -114,6 +135,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   await engine.stop(reason, ENGINE_STOP_MS);
   await listening.close(SERVER_STOP_MS);
   await hosts.close();
+  await recorder.close();
   await store.close();
   process.off('SIGHUP', onHangup);
   log.info({}, 'stopped');
@@ -132,9 +154,22 @@ export async function stopEmbedded(options: ServeOptions, say: (line: string) =>
   }
 }
 
+/** The placement algorithms of a configuration. Throws `BadConfiguration`. */
+export async function placementsOf(options: Pick<ServeOptions, 'config'>): Promise<Placements> {
+  const { placements } = await settingsOf(await readConfig(options)).catch(asBadConfiguration);
+  return placements;
+}
+
 /** What policies may name now. */
-function catalogOf(engine: Engine, { config }: LoadedConfig): PolicyCatalog {
-  return { images: engine.readyImages, flavors: config.flavors, ...placementNamesOf(config) };
+function catalogOf(engine: Engine, calendar: Calendar, { config }: LoadedConfig): PolicyCatalog {
+  const cronProblem = (cron: string, timezone: string) => calendar.problem(cron, timezone);
+  return { images: engine.readyImages, ...policyNamesOf(config), cronProblem };
+}
+
+async function recorderOf({ record, stateDir }: DaemonConfig, log: Log): Promise<Recorder> {
+  if (record === 'off') return recordInMemory(RECORDED_IN_MEMORY);
+  const onProblem = (text: string) => log.warn({}, text);
+  return FileRecorder.open({ folder: join(stateDir, RECORDING), keepBytes: record.keepBytes, onProblem });
 }
 
 function withKey<H extends { readonly hypervisor: { readonly host: string } }>(

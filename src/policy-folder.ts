@@ -5,8 +5,9 @@ import { type FSWatcher, watch } from 'node:fs';
 import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { problemText } from './config/file-problem.ts';
-import { MAX_POLICY_BYTES, type PolicyCatalog, parsePolicy } from './config/policy-file.ts';
+import { MAX_POLICY_BYTES, type PolicyCatalog, parsePolicy, twinReason } from './config/policy-file.ts';
 import { DEFAULT_LINT_CONTEXT } from './core/lint-policy.ts';
+import type { Policy } from './core/policy.ts';
 import type { Engine } from './engine/engine.ts';
 import type { Log } from './engine/log.ts';
 
@@ -18,10 +19,16 @@ const SETTLE_MS = 100;
 /** Who puts policies in force. */
 type PolicyTaker = Pick<Engine, 'setPolicy' | 'removePolicy' | 'rejectPolicy'>;
 
+/** What one file puts in force: a group's policy, or one of its candidates. */
+type Claim = Pick<Policy, 'group' | 'candidate'>;
+
 interface SeenFile {
-  readonly text: string;
-  /** The group this file has put in force; absent while its text was refused from the start. */
-  readonly group?: string;
+  /** Absent: it is to be judged anew. */
+  readonly text?: string;
+  /** What this file has put in force; absent while its text was refused from the start. */
+  readonly claim?: Claim;
+  /** The present text was refused; with `waitsFor`, because another file has put that in force. */
+  readonly refused?: { readonly waitsFor?: string };
 }
 
 export class PolicyFolder {
@@ -61,11 +68,9 @@ export class PolicyFolder {
     this.#watcher?.close();
   }
 
-  /** Judges all files anew although they have not changed: what they may refer to has. */
+  /** Judges refused files anew although they have not changed: what they may refer to has. */
   refresh(): Promise<void> {
-    for (const [name, { group }] of this.#seen) {
-      if (group === undefined) this.#seen.delete(name);
-    }
+    this.#forgetTexts(({ refused }) => refused !== undefined);
     return this.reload();
   }
 
@@ -83,12 +88,14 @@ export class PolicyFolder {
     const names = (await readdir(this.#folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
     if (names.length > FILES_MAX)
       throw new Error(`${names.length} policy files in ${this.#folder}; at most ${FILES_MAX} are read`);
-    for (const name of [...this.#seen.keys()].filter((seen) => !names.includes(seen))) {
-      const group = this.#seen.get(name)?.group;
+    for (const [name, { claim }] of [...this.#seen]) {
+      if (names.includes(name)) continue;
       this.#seen.delete(name);
-      if (group !== undefined) await this.#engine.removePolicy(group);
+      if (claim !== undefined) await this.#release(claim);
     }
     for (const name of names) await this.#readOne(name);
+    // What a later file has let go of, an earlier one may have waited for.
+    for (const name of names) if (this.#isForgotten(name)) await this.#readOne(name);
   }
 
   async #readOne(name: string): Promise<void> {
@@ -102,29 +109,48 @@ export class PolicyFolder {
       return;
     }
     if (before?.text === text) return;
+    const kept = { text, ...(before?.claim && { claim: before.claim }) };
     const parsed = parsePolicy(text, file, this.#catalog(), { ...DEFAULT_LINT_CONTEXT, pollMs: this.#pollMs });
     if (!parsed.ok) {
       const first = parsed.problems[0];
       const reason = parsed.problems.map((problem) => problemText({ ...problem, file: name })).join('; ');
-      this.#seen.set(name, { text, ...(before?.group !== undefined && { group: before.group }) });
+      this.#seen.set(name, { ...kept, refused: {} });
       await this.#engine.rejectPolicy(file, reason, first?.line);
       return;
     }
     const { policy, warnings } = parsed;
-    const owner = [...this.#seen].find(([other, seen]) => other !== name && seen.group === policy.group);
+    const key = keyOf(policy);
+    const owner = [...this.#seen].find(([other, { claim }]) => other !== name && claim && keyOf(claim) === key);
     if (owner) {
-      this.#seen.set(name, { text });
-      await this.#engine.rejectPolicy(
-        file,
-        `group ${policy.group} has a policy already, in ${owner[0]}; one file per group`,
-      );
+      this.#seen.set(name, { ...kept, refused: { waitsFor: key } });
+      await this.#engine.rejectPolicy(file, twinReason(policy, owner[0]));
       return;
     }
     for (const warning of warnings) this.#log.warn({ file, line: warning.line }, warning.reason);
-    if (before?.group !== undefined && before.group !== policy.group) await this.#engine.removePolicy(before.group);
-    this.#seen.set(name, { text, group: policy.group });
+    const { candidate, group } = policy;
+    this.#seen.set(name, { text, claim: { group, ...(candidate !== undefined && { candidate }) } });
+    if (before?.claim !== undefined && keyOf(before.claim) !== key) await this.#release(before.claim);
     await this.#engine.setPolicy({ policy, file });
   }
+
+  async #release(claim: Claim): Promise<void> {
+    await this.#engine.removePolicy(claim.group, claim.candidate);
+    this.#forgetTexts(({ refused }) => refused?.waitsFor === keyOf(claim));
+  }
+
+  #isForgotten(name: string): boolean {
+    const seen = this.#seen.get(name);
+    return seen !== undefined && seen.text === undefined;
+  }
+
+  /** Those files are read again as if they had changed. */
+  #forgetTexts(which: (seen: SeenFile) => boolean): void {
+    for (const [name, { text: _text, ...seen }] of this.#seen) if (which(seen)) this.#seen.set(name, seen);
+  }
+}
+
+function keyOf({ candidate = '', group }: Claim): string {
+  return `${group} ${candidate}`;
 }
 
 async function readBounded(file: string): Promise<string> {

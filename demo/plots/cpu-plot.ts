@@ -20,6 +20,8 @@ export interface CpuPlotData {
   readonly spans: readonly Span[];
   readonly outPercent: number;
   readonly inPercent: number;
+  /** A VM that was killed by hand. */
+  readonly killed?: { readonly vm: string; readonly atMs: number };
   /** e.g. "libvirt 9.0.0, QEMU 7.2.22, emulated CPU" */
   readonly machine: string;
 }
@@ -49,7 +51,7 @@ export function cpuSeries(
 export function cpuPlot(data: CpuPlotData): EChartsOption {
   const times = [...data.samples.map((s) => s.atMs), ...data.spans.flatMap((s) => [s.fromMs, s.toMs])];
   const zeroMs = times.length === 0 ? 0 : Math.min(...times);
-  const marks = storyMarks(data.timeline, zeroMs);
+  const marks = storyMarks(data.timeline, zeroMs, data.killed);
   const endS =
     Math.max(1, (times.length === 0 ? 0 : Math.max(...times) - zeroMs) / 1000, ...marks.map((m) => m.at)) + 1;
   const secondsPerPixel = endS / (PLOT_WIDTH - 2 * SIDE);

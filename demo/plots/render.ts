@@ -1,43 +1,14 @@
-// From an ECharts option to an .svg and a .png file. Not here: what is drawn (cpu-plot, response-time-plot).
+// Writes the demo's plots. Not here: what is drawn (cpu-plot, response-time-plot), and drawing (src/edge/plots).
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Resvg } from '@resvg/resvg-js';
-import { type EChartsOption, init } from 'echarts';
+import type { EChartsOption } from 'echarts';
+import { COLOURS, PLOT_WIDTH, renderPng, renderSvg } from '../../src/edge/plots/render.ts';
 
-export const PLOT_WIDTH = 1100;
-export const PLOT_HEIGHT = 560;
-/** The PNG has this many pixels per unit of the SVG: sharp on a dense screen. */
-const PNG_SCALE = 2;
-/** Comes with the repository: a machine without any font would give pictures without letters. */
-const FONT_FILE = join(import.meta.dirname, 'dejavu-sans-subset.ttf');
-export const FONT_FAMILY = 'DejaVu Sans';
+export { PLOT_WIDTH, renderPng, renderSvg };
 
-/** Colours that people with any colour vision tell apart (Okabe and Ito), in the order in which VMs appear. */
-export const VM_COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9'] as const;
-
-export function renderSvg(option: EChartsOption): string {
-  const chart = init(null, null, { renderer: 'svg', ssr: true, width: PLOT_WIDTH, height: PLOT_HEIGHT });
-  try {
-    chart.setOption({
-      animation: false,
-      backgroundColor: '#ffffff',
-      textStyle: { fontFamily: `${FONT_FAMILY}, Verdana, sans-serif`, fontSize: 13, color: '#222222' },
-      ...option,
-    });
-    return chart.renderToSVGString();
-  } finally {
-    chart.dispose();
-  }
-}
-
-export function renderPng(svg: string): Uint8Array {
-  const image = new Resvg(svg, {
-    fitTo: { mode: 'zoom', value: PNG_SCALE },
-    font: { fontFiles: [FONT_FILE], loadSystemFonts: false, defaultFontFamily: FONT_FAMILY },
-  });
-  return image.render().asPng();
-}
+/** In the order in which VMs appear. */
+export const VM_COLOURS = COLOURS;
 
 /** Writes `name.svg` and `name.png` into `folder`. */
 export async function writePlot(folder: string, name: string, option: EChartsOption): Promise<void> {

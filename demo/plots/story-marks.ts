@@ -11,7 +11,11 @@ export interface Span {
 }
 
 /** Seconds since `zeroMs`. */
-export function storyMarks(timeline: Timeline, zeroMs: number): Mark[] {
+export function storyMarks(
+  timeline: Timeline,
+  zeroMs: number,
+  killed?: { readonly vm: string; readonly atMs: number },
+): Mark[] {
   const { out, in: back } = timeline;
   const incoming = out?.vm?.name ?? 'VM';
   const outgoing = back?.vm?.name ?? 'VM';
@@ -25,5 +29,9 @@ export function storyMarks(timeline: Timeline, zeroMs: number): Mark[] {
     [back?.drainingAt, `${outgoing} draining`],
     [back?.removedAt, `${outgoing} removed`],
   ];
-  return moments.flatMap(([at, label]) => (at === undefined ? [] : [{ at: (Date.parse(at) - zeroMs) / 1000, label }]));
+  const marks = moments.flatMap(([at, label]) =>
+    at === undefined ? [] : [{ at: (Date.parse(at) - zeroMs) / 1000, label }],
+  );
+  if (killed !== undefined) marks.push({ at: (killed.atMs - zeroMs) / 1000, label: `${killed.vm} killed` });
+  return marks;
 }

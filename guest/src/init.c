@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "own.h"
 
 static void say(const char *text) {
   dprintf(1, "guest: %s\n", text);
@@ -134,6 +135,14 @@ static void set_address(int fd, unsigned long request, const char *name, in_addr
   if (ioctl(fd, request, &r) != 0) dprintf(1, "guest: address: %m\n");
 }
 
+static pid_t dhcp; /* 0: not wanted */
+
+static pid_t start_dhcp(void) {
+  char *const argv[] = {"/bin/udhcpc", "-i", "eth0", "-f", "-R", "-p", "/run/udhcpc.pid", "-t", "30", "-T", "1", "-A", "1",
+                        "-s", "/etc/udhcpc.sh", NULL};
+  return spawn(argv, "/run/udhcpc.log");
+}
+
 static void start_network(const char *cmdline) {
   char address[32], gateway[32] = "", dns[32] = "";
   int bits = 24, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -160,8 +169,7 @@ static void start_network(const char *cmdline) {
       write_file("/run/resolv.conf", line);
     }
   } else if (present) {
-    char *const argv[] = {"/bin/udhcpc", "-i", "eth0", "-f", "-R", "-t", "30", "-T", "1", "-A", "1", "-s", "/etc/udhcpc.sh", NULL};
-    spawn(argv, "/run/udhcpc.log");
+    dhcp = start_dhcp();
   }
   close(fd);
 }
@@ -216,11 +224,13 @@ static volatile sig_atomic_t asked;
 static void on_signal(int s) { if (s != SIGCHLD) asked = s; }
 
 static void watch_over(char *const backend[], pid_t backend_pid) {
-  struct pollfd fds[8];
+  struct pollfd fds[9];
   pid_t agent = start_agent();
-  int buttons = open_buttons(fds, 8);
+  int buttons = open_buttons(fds, 8), status;
+  fds[buttons] = (struct pollfd){.fd = own_watch(), .events = POLLIN};
   for (;;) {
-    poll(fds, (nfds_t)buttons, 1000);
+    poll(fds, (nfds_t)buttons + 1, 1000);
+    if (fds[buttons].revents) own_look(fds[buttons].fd);
     if (asked) {
       nap(50); /* the agent, who had us asked, is to see its helper end well first */
       end_all(asked == SIGTERM ? RB_AUTOBOOT : RB_POWER_OFF);
@@ -230,9 +240,13 @@ static void watch_over(char *const backend[], pid_t backend_pid) {
       while (read(fds[i].fd, &e, sizeof e) == sizeof e)
         if (e.type == EV_KEY && e.code == KEY_POWER && e.value == 1) end_all(RB_POWER_OFF);
     }
-    for (pid_t gone; (gone = waitpid(-1, NULL, WNOHANG)) > 0;) {
+    for (pid_t gone; (gone = waitpid(-1, &status, WNOHANG)) > 0;) {
       if (gone == backend_pid) { nap(200); backend_pid = spawn(backend, NULL); }
       if (gone == agent) agent = 0;
+      if (gone == dhcp) { /* ended by itself it had no answer; ended by another (own.c) it is wanted at once */
+        if (!WIFSIGNALED(status)) nap(200);
+        dhcp = start_dhcp();
+      }
     }
     if (agent == 0) agent = start_agent(); /* once a second at most: poll above */
   }

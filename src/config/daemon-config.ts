@@ -70,6 +70,46 @@ export interface PlacementConfig {
   readonly maxLoad?: number;
 }
 
+/** Where queries of policies are answered. */
+export interface PrometheusConfig {
+  /** Its root, without a slash at the end: `http://127.0.0.1:9090`. */
+  readonly url: string;
+  /** Of one query. */
+  readonly timeoutMs: number;
+}
+
+/** HAProxy's runtime API: a unix socket, or a TCP port of this machine. */
+export type HaproxySocket = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** A load balancer that groups may put their VMs into, by the name that policies write. */
+export type BalancerConfig =
+  | {
+      readonly kind: 'haproxy';
+      readonly name: string;
+      readonly socket: HaproxySocket;
+      /** HAProxy's backend; it exists already. */
+      readonly backend: string;
+      /** Of each server, 1–256. Absent: 1. */
+      readonly weight?: number;
+      /** Words behind those of each new server, such as `maxconn 16`; nothing in them ends a command. */
+      readonly serverOptions?: string;
+    }
+  | {
+      readonly kind: 'file';
+      readonly name: string;
+      /** Absolute; written anew when the servers change. */
+      readonly file: string;
+      /** `haproxy`: a `backend` section. `nginx`: an `upstream`. */
+      readonly format: 'haproxy' | 'nginx';
+      /** What that section is called. */
+      readonly backend: string;
+      /** Program and arguments, run without a shell after the file was written. Absent: nothing. */
+      readonly reload?: readonly string[];
+    };
+
+/** Evaluations kept for `why` and `replay`. */
+export type RecordConfig = { readonly keepBytes: number } | 'off';
+
 export interface DaemonConfig {
   /** The file it came from; absent when there is none. */
   readonly file?: string;
@@ -93,12 +133,18 @@ export interface DaemonConfig {
   readonly log: { readonly level: LogLevel };
   /** How many events are kept. */
   readonly events: { readonly keep: number };
+  /** Absent: no policy may measure by a query. */
+  readonly prometheus?: PrometheusConfig;
+  readonly balancers: readonly BalancerConfig[];
+  readonly record: RecordConfig;
 }
 
 /** The name of the guest image that virtscale builds. */
 export const BUILT_IMAGE = 'backend';
 export const DEFAULT_POLL_MS = 1000;
 export const DEFAULT_EVENTS_KEEP = 100_000;
+export const DEFAULT_PROMETHEUS_TIMEOUT_MS = 2000;
+export const DEFAULT_RECORD: RecordConfig = { keepBytes: 256 * 1024 * 1024 };
 
 /** Without a `flavors:` of one's own. 128 MiB is what the built guest needs to boot with room to spare. */
 export const DEFAULT_FLAVORS: readonly Flavor[] = [

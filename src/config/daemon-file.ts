@@ -4,12 +4,15 @@
 import { dirname, join, resolve } from 'node:path';
 import { DEFAULT_PLACEMENT } from '../core/placement/registry.ts';
 import {
+  type BalancerConfig,
   BUILT_IMAGE,
   type DaemonConfig,
   DEFAULT_EVENTS_KEEP,
   DEFAULT_FLAVORS,
   DEFAULT_HOST,
   DEFAULT_POLL_MS,
+  DEFAULT_PROMETHEUS_TIMEOUT_MS,
+  DEFAULT_RECORD,
   type HostConfig,
   type HostPlacement,
   type ImageConfig,
@@ -84,6 +87,14 @@ function assemble(raw: RawDaemon, sources: DaemonSources, yaml: YamlText | undef
       ...(placement !== undefined && { placement }),
       log: { level: raw.log?.level ?? 'info' },
       events: { keep: raw.events?.keep ?? DEFAULT_EVENTS_KEEP },
+      ...(raw.prometheus !== undefined && {
+        prometheus: {
+          url: raw.prometheus.url,
+          timeoutMs: raw.prometheus.timeout ?? DEFAULT_PROMETHEUS_TIMEOUT_MS,
+        },
+      }),
+      balancers: (raw.balancers ?? []).map((balancer) => balancerOf(balancer, base)),
+      record: raw.record ?? DEFAULT_RECORD,
     },
   };
 }
@@ -188,6 +199,16 @@ function imageOf(raw: NonNullable<RawDaemon['images']>[number], base: string): I
   return { kind: 'file', image: { name, path: resolve(base, path), format: format ?? 'qcow2', ...direct } };
 }
 
+function balancerOf(raw: NonNullable<RawDaemon['balancers']>[number], base: string): BalancerConfig {
+  if (raw.type === 'haproxy') {
+    const { type: kind, name, socket, backend, weight, server } = raw;
+    const said = { ...(weight !== undefined && { weight }), ...(server !== undefined && { serverOptions: server }) };
+    return { kind, name, socket, backend, ...said };
+  }
+  const { name, file, format, backend = name, reload } = raw;
+  return { kind: 'file', name, file: resolve(base, file), format, backend, ...(reload !== undefined && { reload }) };
+}
+
 /** What two things in the lists cannot share: a name, a libvirt, addresses. Looked for even when other parts are wrong. */
 function repeatedNames(yaml: YamlText): readonly FileProblem[] {
   const raw = yaml.value as Readonly<Record<string, unknown>>;
@@ -200,7 +221,7 @@ function repeatedNames(yaml: YamlText): readonly FileProblem[] {
       problems.push(yaml.problem([list, index, key], reason(value)));
     }
   };
-  for (const list of ['hosts', 'images', 'flavors']) {
+  for (const list of ['hosts', 'images', 'flavors', 'balancers']) {
     repeats(list, 'name', (value) => `there is another one named ${String(value).slice(0, 100)}`);
   }
   repeats(
@@ -208,5 +229,26 @@ function repeatedNames(yaml: YamlText): readonly FileProblem[] {
     'uri',
     (value) => `${String(value).slice(0, 100)} is in the list already: its VMs would be counted twice`,
   );
-  return [...problems, ...sharedForwardPrefixes(yaml)];
+  repeats('balancers', 'file', (value) => `${String(value).slice(0, 100)} is written by another balancer already`);
+  return [...problems, ...sharedForwardPrefixes(yaml), ...sharedBackends(yaml)];
+}
+
+/** Two balancers of one backend would remove each other's servers. */
+function sharedBackends(yaml: YamlText): readonly FileProblem[] {
+  const raw = yaml.value as Readonly<Record<string, unknown>>;
+  const items = Array.isArray(raw['balancers']) ? (raw['balancers'] as readonly unknown[]) : [];
+  const keys = items.map((item) => {
+    const { socket, backend } = (item ?? {}) as { readonly socket?: unknown; readonly backend?: unknown };
+    return typeof socket === 'string' && typeof backend === 'string' ? `${socket} ${backend}` : undefined;
+  });
+  return keys.flatMap((key, index) =>
+    key !== undefined && keys.indexOf(key) < index
+      ? [
+          yaml.problem(
+            ['balancers', index, 'backend'],
+            'another balancer has this backend already; groups may share one balancer',
+          ),
+        ]
+      : [],
+  );
 }

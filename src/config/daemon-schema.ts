@@ -3,12 +3,27 @@
 import { z } from 'zod';
 import type { Flavor } from '../core/model.ts';
 import type { Quota } from '../core/verify-create.ts';
-import { LOG_LEVELS, type NetworkConfig, WITHOUT_TOKEN } from './daemon-config.ts';
+import { balancer } from './balancer-schema.ts';
+import { LOG_LEVELS, type NetworkConfig, type RecordConfig, WITHOUT_TOKEN } from './daemon-config.ts';
 import { readImageSource } from './image-source.ts';
 import { daemonPlacement, hostPlacement } from './placement-schema.ts';
-import { durationBetween, name, oneOf, refuse, sizeBetween, strict, textUpTo, wholeBetween } from './schemas.ts';
+import {
+  durationBetween,
+  httpUrl,
+  isBlock,
+  name,
+  oneOf,
+  refuse,
+  shown,
+  sizeBetween,
+  strict,
+  textUpTo,
+  wholeBetween,
+  within,
+} from './schemas.ts';
 
 const PATH_MAX = 1000;
+const BALANCERS_MAX = 100;
 const filePath = textUpTo(PATH_MAX);
 
 const TRANSPORTS = /^(unix|tcp|tls|ssh)$/i;
@@ -157,6 +172,26 @@ const quota = strict({
   }),
 );
 
+/** Queries go to paths below it. */
+const prometheusUrl = httpUrl
+  .refine((text) => !text.includes('?'), { error: 'must have no query in it: write the address alone', abort: true })
+  .transform((text) => text.replace(/\/+$/, ''));
+
+const BYTES_PER_MIB = 1024 * 1024;
+const recordBlock = strict({ keep: sizeBetween(1, MIB_PER_GIB * MIB_PER_GIB) }).transform(
+  ({ keep }): RecordConfig => ({ keepBytes: keep * BYTES_PER_MIB }),
+);
+
+/** `record: off`, or `record: { keep: 256M }`. */
+const record = z.unknown().transform((value, context): RecordConfig => {
+  if (value === 'off' || value === false) return 'off';
+  if (!isBlock(value)) {
+    refuse(context, [], `must be off, or { keep: SIZE } such as { keep: 256M }, not ${shown(value)}`);
+    return z.NEVER;
+  }
+  return within(recordBlock, value, context);
+});
+
 export const daemonSchema = strict({
   /** Checked with the other sources of it. */
   listen: z.unknown().optional(),
@@ -175,6 +210,12 @@ export const daemonSchema = strict({
   quota: quota.optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
   events: strict({ keep: wholeBetween(1000, 10_000_000).optional() }).optional(),
+  prometheus: strict({ url: prometheusUrl, timeout: durationBetween('100ms', '4s').optional() }).optional(),
+  balancers: z
+    .array(balancer)
+    .max(BALANCERS_MAX, { error: `has more than ${BALANCERS_MAX} balancers` })
+    .optional(),
+  record: record.optional(),
 });
 
 export type RawDaemon = z.output<typeof daemonSchema>;

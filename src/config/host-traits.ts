@@ -1,8 +1,7 @@
-// What the configuration says about hosts for placement, with every default filled in, and the algorithms there are by name.
+// What the configuration says about hosts for placement, with every default filled in.
 // Not here: reading it (daemon-file), loading modules (src/placements.ts).
 
-import type { HostName, HostTraits, PlacementName } from '../core/model.ts';
-import { PLACEMENT_NAMES } from '../core/placement/registry.ts';
+import type { HostName, HostTraits } from '../core/model.ts';
 import { DEFAULT_TRAITS } from '../core/placement/rooms.ts';
 import type { DaemonConfig } from './daemon-config.ts';
 
@@ -21,13 +20,4 @@ export function hostTraitsOf({ hosts, placement }: Configured): ReadonlyMap<Host
       },
     ]),
   );
-}
-
-/** What policies and requests may name. */
-export function placementNamesOf({ hosts, placement }: Configured): {
-  readonly placements: readonly PlacementName[];
-  readonly hosts: readonly HostName[];
-} {
-  const modules = (placement?.modules ?? []).map((module) => module.name);
-  return { placements: [...PLACEMENT_NAMES, ...modules], hosts: hosts.map(({ name }) => name) };
 }

@@ -42,7 +42,8 @@ const ourOwnOrModule = algorithm.superRefine((text, context) => {
 
 const modulePath = textUpTo(1000).refine(isModulePath, { error: 'must be the path of a module, such as ./mine.mjs' });
 
-const LABEL = /^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$/;
+/** What labels and their values look like. */
+export const LABEL = /^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$/;
 
 const labelValue = z.unknown().transform((value, context): string => {
   // `rack: 1` is meant as the label it looks like.

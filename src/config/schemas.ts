@@ -27,7 +27,7 @@ export function strict<S extends z.core.$ZodLooseShape>(shape: S): z.ZodObject<S
 }
 
 /** A value that `read` understands. A missing one is left to `optional()`. */
-function reading<T>(read: (value: unknown) => Read<T>) {
+export function reading<T>(read: (value: unknown) => Read<T>) {
   return z.unknown().transform((value, context): T => {
     const result: Read<T> = value === undefined ? { ok: false, reason: 'is missing' } : read(value);
     if (result.ok) return result.value;
@@ -102,7 +102,96 @@ export function oneOf<const T extends string>(words: readonly T[]) {
   });
 }
 
+/** More VMs than this in one group is a slip of the finger. */
+export const VMS_MAX = 1000;
+
 export const port = wholeBetween(1, 65_535);
+
+/** A share written as people do, `10%`, as a number of percent. */
+export function percentBetween(min: number, max: number) {
+  return reading((value) => {
+    const percent = readPercent(value);
+    if (percent === undefined) {
+      const advice = typeof value === 'number' ? `write it with the sign: ${value}%` : `not ${shown(value)}`;
+      return { ok: false, reason: `must be a share such as 10%, ${advice}` };
+    }
+    if (percent < min || percent > max) {
+      return { ok: false, reason: `must be from ${min}% to ${max}%, not ${shown(value)}` };
+    }
+    return { ok: true, value: percent };
+  });
+}
+
+/** `10%`, `2.5 %`; undefined for anything else. */
+export function readPercent(value: unknown): number | undefined {
+  const match = typeof value === 'string' ? /^(\d{1,6}(?:\.\d{1,3})?) ?%$/.exec(value.trim()) : null;
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** Text that may have several lines, as queries do. */
+export function linesUpTo(maxLength: number) {
+  return reading((value) => {
+    const odd = typeof value === 'string' && hasControl(value.replace(/[\n\t]/g, ' '));
+    if (typeof value !== 'string' || value.trim() === '' || value.length > maxLength || odd) {
+      return { ok: false, reason: `must be text of 1 to ${maxLength} characters, not ${shown(value)}` };
+    }
+    return { ok: true, value: value.trim() };
+  });
+}
+
+const URL_MAX = 1000;
+
+/** An http or https URL as it was written. Without a password, which logs would show. */
+export const httpUrl = reading((value) => {
+  const url = typeof value === 'string' && value.length <= URL_MAX ? URL.parse(value) : null;
+  if (typeof value !== 'string' || url === null || !/^https?:$/.test(url.protocol) || /\s/.test(value)) {
+    return { ok: false, reason: `must be a URL such as http://127.0.0.1:9000/path, not ${shown(value)}` };
+  }
+  if (url.username !== '' || url.password !== '') {
+    return { ok: false, reason: 'must have no user and password in it: they would show in logs' };
+  }
+  if (url.hash !== '') return { ok: false, reason: 'must have no part after #: it is never sent' };
+  return { ok: true, value };
+});
+
+/**
+ * A block whose form depends on the word under `key`: a wrong word is one problem, a right one brings those of its form alone.
+ */
+export function formBy<F extends Readonly<Record<string, z.ZodType>>>(key: string, forms: F) {
+  const known = new Map(Object.entries(forms));
+  return z.unknown().transform((value, context): z.output<F[keyof F]> => {
+    if (!isBlock(value)) {
+      refuse(context, [], value === undefined ? 'is missing' : `must be a block of keys, not ${shown(value)}`);
+      return z.NEVER;
+    }
+    const word = value[key];
+    const form = typeof word === 'string' ? known.get(word) : undefined;
+    if (form === undefined) {
+      const words = [...known.keys()];
+      const hint = typeof word === 'string' ? didYouMean(word, words) : '';
+      refuse(
+        context,
+        [key],
+        word === undefined ? `is missing: ${orList(words)}` : `must be ${orList(words)}, not ${shown(word)}${hint}`,
+      );
+      return z.NEVER;
+    }
+    return within(form, value, context) as z.output<F[keyof F]>;
+  });
+}
+
+/** What `form` makes of `value`; its problems are told as those of the form around it. */
+export function within<T extends z.ZodType>(form: T, value: unknown, context: z.core.$RefinementCtx): z.output<T> {
+  const result = form.safeParse(value, { error: (issue) => wordsFor(issue) });
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) context.issues.push({ ...issue, input: value } as z.core.$ZodRawIssue);
+  return z.NEVER as z.output<T>;
+}
+
+/** A block of keys: neither a list nor a word. */
+export function isBlock(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 /** What the check of a whole value finds, told like the rest. */
 export function refuse(context: z.core.$RefinementCtx, path: Path, message: string): void {

@@ -35,8 +35,11 @@ export interface CatalogImage {
   readonly configured: boolean;
 }
 
-/** read: look. operate: also make, change and delete VMs and images. admin: also hosts and tokens. Each includes those before it. */
-export type Scope = 'read' | 'operate' | 'admin';
+/**
+ * read: look. operate: also make, change and delete VMs and images. admin: also hosts and tokens. Each includes those before it.
+ * post: nothing but post metrics, for guests; operate and admin include it.
+ */
+export type Scope = 'post' | 'read' | 'operate' | 'admin';
 
 /** A token as it is kept: its text cannot be had back from this. */
 export interface Token {

@@ -2,7 +2,8 @@
 // Not here: how events are kept or sent. The table for users is docs/EVENTS.md.
 
 import type { DecisionSummary } from './decision.ts';
-import type { Endpoint, GroupName, HostName } from './model.ts';
+import type { Suspendable } from './memory.ts';
+import type { Endpoint, GroupName, HostName, LaunchWay, StandbyKind } from './model.ts';
 import type { OperationKind, OperationState, PowerVerb } from './operation.ts';
 
 /** The part of a VM every `vm.*` event carries. */
@@ -26,20 +27,66 @@ export type NewEvent =
   | { readonly type: 'daemon.stopping'; readonly reason: string }
   | { readonly type: 'host.up'; readonly host: HostName }
   | { readonly type: 'host.unreachable'; readonly host: HostName; readonly reason: string }
-  | { readonly type: 'policy.loaded'; readonly group: GroupName; readonly file: string }
+  | { readonly type: 'policy.loaded'; readonly group: GroupName; readonly file: string; readonly candidate?: string }
   | { readonly type: 'policy.rejected'; readonly file: string; readonly line?: number; readonly reason: string }
-  | { readonly type: 'policy.removed'; readonly group: GroupName; readonly file: string }
+  | { readonly type: 'policy.removed'; readonly group: GroupName; readonly file: string; readonly candidate?: string }
   | { readonly type: 'group.changed'; readonly group: GroupName; readonly change: GroupChange }
   | { readonly type: 'decision.made'; readonly group: GroupName; readonly decision: DecisionSummary }
   /** Brought by a decision of a policy, or by an operation. */
   | ({ readonly type: 'vm.launching'; readonly decision?: string; readonly operation?: string } & VmEvent)
   /** It answers its readiness check (where it has one): the moment a client may use it. */
-  | ({ readonly type: 'vm.launched'; readonly endpoint?: Endpoint; readonly launchMs: number } & VmEvent)
+  | ({
+      readonly type: 'vm.launched';
+      readonly endpoint?: Endpoint;
+      readonly launchMs: number;
+      readonly way?: LaunchWay;
+    } & VmEvent)
   /** People changed its power: started, paused, resumed, shut down, rebooted, reset, stopped. */
   | ({ readonly type: 'vm.changed'; readonly change: PowerVerb; readonly operation: string } & VmEvent)
   | ({ readonly type: 'vm.adopted'; readonly reason: string } & VmEvent)
   | ({ readonly type: 'vm.draining'; readonly reason: string; readonly graceMs: number } & VmEvent)
   | ({ readonly type: 'vm.drained' } & VmEvent)
+  /** Load returned while it was draining: it is in service again, clients may use it. */
+  | ({ readonly type: 'vm.returned'; readonly reason: string } & VmEvent)
+  /** It waits in standby: it is not for clients yet. */
+  | ({ readonly type: 'vm.standby'; readonly standby: StandbyKind } & VmEvent)
+  /** Its health check has failed too often in a row; it will be replaced. */
+  | ({ readonly type: 'vm.unhealthy'; readonly reason: string } & VmEvent)
+  /** A quicker way was not possible: the next one is tried. */
+  | ({
+      readonly type: 'vm.fallback';
+      readonly from: LaunchWay;
+      readonly to: LaunchWay;
+      readonly reason: string;
+    } & VmEvent)
+  /** A hook has answered, or its time was over. */
+  | ({
+      readonly type: 'hook.ended';
+      readonly hook: 'launch' | 'remove';
+      readonly outcome: 'agreed' | 'refused' | 'timed-out';
+      readonly tries: number;
+      readonly text: string;
+    } & VmEvent)
+  /** VMs of the group can be forked on that host from now on, or no longer. */
+  | {
+      readonly type: 'template.ready';
+      readonly group: GroupName;
+      readonly host: HostName;
+      readonly template: string;
+      readonly tookMs: number;
+    }
+  | { readonly type: 'template.failed'; readonly group: GroupName; readonly host: HostName; readonly reason: string }
+  | { readonly type: 'template.removed'; readonly host: HostName; readonly template: string; readonly reason: string }
+  | { readonly type: 'balancer.failed'; readonly balancer: string; readonly reason: string }
+  | { readonly type: 'balancer.recovered'; readonly balancer: string }
+  | {
+      readonly type: 'refresh.changed';
+      readonly group: GroupName;
+      readonly state: 'started' | 'paused' | 'resumed' | 'rolling-back' | 'stopped' | 'finished';
+      readonly done: number;
+      readonly total: number;
+      readonly text: string;
+    }
   | ({ readonly type: 'vm.removed'; readonly reason: string } & VmEvent)
   | ({ readonly type: 'vm.failed'; readonly reason: string; readonly step: string } & VmEvent)
   | ({ readonly type: 'vm.lost'; readonly reason: string } & VmEvent)
@@ -77,7 +124,8 @@ export type NewEvent =
 export type GroupChange =
   | { readonly what: 'desired'; readonly from: number; readonly to: number; readonly by: 'policy' | 'user' | 'limits' }
   | { readonly what: 'paused'; readonly by: 'user' }
-  | { readonly what: 'resumed'; readonly by: 'user' };
+  | { readonly what: 'resumed'; readonly by: 'user' }
+  | { readonly what: 'suspended'; readonly processes: readonly Suspendable[]; readonly by: 'user' };
 
 export type EventType = NewEvent['type'];
 

@@ -66,10 +66,14 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** Only an HTTP answer (status 200–399) is readiness: a forwarded port accepts before the guest listens. */
-export interface ReadyCheck {
-  readonly http: { readonly port: number; readonly path: string };
-}
+/**
+ * How a guest shows that it serves. `http`: an answer with status 200–399. `tcp`: it accepts a connection and keeps it; of no use where
+ * a port is forwarded, which accepts before the guest listens. `agent`: its guest agent answers.
+ */
+export type ReadyCheck =
+  | { readonly http: { readonly port: number; readonly path: string } }
+  | { readonly tcp: { readonly port: number } }
+  | { readonly agent: true };
 
 /**
  * Three-valued on purpose: unreachable is not gone.
@@ -104,8 +108,23 @@ export interface DomainObservation {
   readonly cpuTimeNs?: number;
   /** When this domain's counters were read. */
   readonly readAtMs: number;
+  /** What else it was asked for, at a slower beat; absent: nobody wanted to know, or libvirt did not tell (yet). */
+  readonly stats?: DomainStats;
   /** Absent on domains that virtscale did not make: those are counted and never touched. */
   readonly metadata?: VmMetadata;
+}
+
+/** Counters besides the CPU's. Each may be absent at any time, and counters may go back. */
+export interface DomainStats {
+  readonly readAtMs: number;
+  /** Of the memory the guest has, what it uses, percent; only where its balloon driver tells. */
+  readonly memoryPercent?: number;
+  /** Both ways, all interfaces; bytes. */
+  readonly networkBytes?: number;
+  /** Read and written, all disks; bytes. */
+  readonly diskBytes?: number;
+  /** Time that vCPUs were ready and waited for the host, ns, all together. */
+  readonly delayNs?: number;
 }
 
 export interface HostCapacity {
@@ -165,16 +184,31 @@ export interface HostView {
 /**
  * Life of a VM. Draining and removing are many small steps over many turns, never one long wait.
  *
+ *                            ┌──── load returned ─────┐
+ *                            ▼                        │
  *   launching ──ready──▶ in-service ──scale-in──▶ draining ──grace over──▶ removing ──gone──▶ (forgotten)
- *       │                    │                                                ▲
- *       ├─ refused, or not ready by the deadline (vm.failed) ─────────────────┤
- *       └────────────────────┴─ vanished or stopped by itself (vm.lost) ──────┘
+ *    ▲  │  │                 │                                                ▲
+ *    │  │  ├─ refused, or not ready by the deadline (vm.failed) ──────────────┤
+ *    │  │  └─────────────────┴─ vanished or stopped by itself (vm.lost) ──────┤
+ *  taken└─ready, to wait──▶ standby ── not needed, too old, vanished ─────────┘
+ *    └─────────────────────────┘
  */
-export type VmPhase = 'launching' | 'in-service' | 'draining' | 'removing';
+export type VmPhase = 'launching' | 'standby' | 'in-service' | 'draining' | 'removing';
+
+/** How a standby waits: its vCPUs stopped, its memory on disk, or shut down. */
+export type StandbyKind = 'paused' | 'saved' | 'stopped';
+
+/** Why a VM leaves: the group was too large, a person deleted it, its health check failed, or it is of an older template. */
+export type Leaving = 'size' | 'asked' | 'unhealthy' | 'refresh';
+
+/** How a VM comes into being: booted, restored from a template's memory, or woken from standby. */
+export type LaunchWay = 'cold' | 'fork' | StandbyKind;
 
 /**
  * How far a VM has come. Each step is idempotent and is recorded after it succeeded, so a crash repeats one step at the most.
- * launching: intended → image-there → disk-made → defined → started → (ready, phase changes). removing: intended → stopping → stopped → undefined → (gone).
+ * launching: intended → image-there → disk-made → defined → started → [fork, woken: personalised] → ready → [hook: approved] → (phase
+ * changes); a standby's launch ends in `ready` → parked, phase standby. draining: draining → [hook: approved]. removing: intended → stopping
+ * → stopped → undefined → (gone). Steps in brackets are left out where nothing asks for them.
  */
 export type VmStep =
   | 'intended'
@@ -182,6 +216,11 @@ export type VmStep =
   | 'disk-made'
   | 'defined'
   | 'started'
+  | 'personalised'
+  | 'ready'
+  | 'approved'
+  | 'parked'
+  | 'draining'
   | 'stopping'
   | 'stopped'
   | 'undefined';
@@ -225,6 +264,22 @@ export interface VmRecord {
   readonly endpoint?: Endpoint;
   /** Why it is draining or being removed, in words for people. */
   readonly reason?: string;
+  /** The same as a kind, since it began to drain. Only `size` is ever taken back. Absent: nobody said (it failed or was lost). */
+  readonly leaving?: Leaving;
+  /** How it is (was) launched. Absent: cold. A way that turned out impossible is replaced by the next one. */
+  readonly way?: LaunchWay;
+  /** The template it is forked from, with `way` fork. */
+  readonly template?: string;
+  /** Asked for the present phase's hook: since when, and how often so far. */
+  readonly hook?: { readonly sinceMs: number; readonly tries: number };
+  /** It is launched to wait, or waits. Gone once it is taken. */
+  readonly standby?: StandbyKind;
+  /** When it was first in service; what `oldest` and warm-up go by. Absent: never yet. */
+  readonly servedSinceMs?: number;
+  /** Never chosen for removal by a policy. */
+  readonly isProtected?: boolean;
+  /** What people say about it; policies may order removals by one. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Failed tries of the present step, for backoff. */
   readonly tries: number;
 }
@@ -236,6 +291,45 @@ export interface VmView {
   readonly domain?: DomainObservation;
   /** True when `domain` (or its absence) comes from this turn and began after the record last changed. */
   readonly fresh: boolean;
+  /** It has failed its health check so often in a row that it counts as unhealthy: why, in words for people. */
+  readonly unhealthy?: string;
+}
+
+/** A number from outside for one of a group's metrics, or why there is none. */
+export interface OutsideValue {
+  readonly value?: number;
+  /** When it was true. */
+  readonly atMs: number;
+  readonly problem?: string;
+}
+
+/** A schedule that holds now. */
+export interface ActiveSchedule {
+  readonly rule: string;
+  /** When this window began, by the wall clock (Unix ms): tells windows apart, and is compared with nothing else. */
+  readonly beganAtWallMs: number;
+  readonly untilMs: number;
+}
+
+/** What the learned pattern of a forecast rule says about the time ahead. */
+export interface ForecastView {
+  readonly rule: string;
+  /** The largest demand expected within the rule's lead, in the metric's unit summed over VMs; absent: it has nothing to offer. */
+  readonly demand?: number;
+  /** One sentence for people: how well it does, or why it has nothing to offer. */
+  readonly text: string;
+}
+
+/** What is known of one group besides its VMs. */
+export interface GroupView {
+  /** By `metricKey`. Posted for single VMs: `values`, by VM uuid. */
+  readonly outside?: Readonly<
+    Record<string, OutsideValue | { readonly values: Readonly<Record<string, OutsideValue>> }>
+  >;
+  readonly schedules?: readonly ActiveSchedule[];
+  readonly forecasts?: readonly ForecastView[];
+  /** Hosts that have a saved template of the group's template: a fork is possible there. */
+  readonly forkHosts?: readonly HostName[];
 }
 
 /** Everything a decision may look at. Immutable, and complete: what is not in here did not exist for the decision. */
@@ -245,6 +339,8 @@ export interface Snapshot {
   readonly staleAfterMs?: number;
   readonly hosts: readonly HostView[];
   readonly vms: readonly VmView[];
+  /** By group name; absent where nothing more is known. */
+  readonly groups?: Readonly<Record<GroupName, GroupView>>;
   /** Where new VMs go when nobody says otherwise. Absent: DEFAULT_PLACEMENT. */
   readonly placement?: PlacementName;
   /** The host that took a VM last, whoever asked: algorithms that go round continue from it. */

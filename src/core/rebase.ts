@@ -5,7 +5,7 @@
 // store may hold records from several settings of the wall clock.
 
 import { backoffMs } from './breaker.ts';
-import type { BreakerMemory, DurableMemory } from './memory.ts';
+import type { BreakerMemory, DurableMemory, RefreshMemory } from './memory.ts';
 import type { GroupName, VmRecord } from './model.ts';
 
 export interface StoredTimes {
@@ -29,6 +29,8 @@ function rebaseVm(vm: VmRecord, nowMs: number): VmRecord {
     ...vm,
     phaseAtMs: Math.min(vm.phaseAtMs, nowMs),
     changedAtMs: Math.min(vm.changedAtMs, nowMs),
+    ...(vm.servedSinceMs !== undefined && { servedSinceMs: Math.min(vm.servedSinceMs, nowMs) }),
+    ...(vm.hook !== undefined && { hook: { ...vm.hook, sinceMs: Math.min(vm.hook.sinceMs, nowMs) } }),
   };
   if (vm.deadlineAtMs === undefined) return past;
   // In the phase's own time, deadlines lie behind its beginning: that far from now at the most.
@@ -40,12 +42,25 @@ function rebaseVm(vm: VmRecord, nowMs: number): VmRecord {
 }
 
 function rebaseMemory(durable: DurableMemory, nowMs: number): DurableMemory {
-  const { lastOutAtMs, lastInAtMs } = durable;
+  const { changes, lastOutAtMs, lastInAtMs, refresh } = durable;
   return {
     ...durable,
     ...(lastOutAtMs !== undefined && { lastOutAtMs: Math.min(lastOutAtMs, nowMs) }),
     ...(lastInAtMs !== undefined && { lastInAtMs: Math.min(lastInAtMs, nowMs) }),
+    ...(changes !== undefined && { changes: changes.map(({ atMs, by }) => ({ atMs: Math.min(atMs, nowMs), by })) }),
     breaker: rebaseBreaker(durable.breaker, nowMs),
+    ...(refresh !== undefined && { refresh: rebaseRefresh(refresh, nowMs) }),
+  };
+}
+
+function rebaseRefresh(refresh: RefreshMemory, nowMs: number): RefreshMemory {
+  const { pausedAtMs, resumeAtMs, startedAtMs } = refresh;
+  const pauseMs = Math.max(0, (resumeAtMs ?? 0) - (pausedAtMs ?? 0));
+  return {
+    ...refresh,
+    startedAtMs: Math.min(startedAtMs, nowMs),
+    ...(pausedAtMs !== undefined && { pausedAtMs: Math.min(pausedAtMs, nowMs) }),
+    ...(resumeAtMs !== undefined && { resumeAtMs: Math.min(resumeAtMs, nowMs + pauseMs) }),
   };
 }
 

@@ -4,9 +4,10 @@
 import type { CatalogImage } from './catalog.ts';
 import type { Choice } from './decision.ts';
 import { SSH_KEYS_MAX, sshKeyProblem, userDataProblem } from './guest-setup.ts';
-import type { Amounts, Flavor, HostView, Image } from './model.ts';
+import type { Amounts, Flavor, HostView, Image, ReadyCheck } from './model.ts';
 import type { CreateRequest, CreateVms } from './operation.ts';
 import { couldEverHold, needOf } from './placement/place.ts';
+import { portOf } from './ready-check.ts';
 
 /** What one owner may have at a time of VMs without a group. Absent parts: as much as fits. */
 export interface Quota {
@@ -88,10 +89,17 @@ function verifyGuest({ sshKeys = [], userData, ready }: CreateRequest): Refusal 
   }
   const problem = userData === undefined ? undefined : userDataProblem(userData);
   if (problem !== undefined) return no('invalid', 'userData', problem);
-  if (ready !== undefined && !(ready.http.port >= 1 && ready.http.port <= 65_535 && ready.http.path.startsWith('/'))) {
-    return no('invalid', 'ready.http', 'needs a port from 1 to 65535 and a path that begins with /');
-  }
-  return undefined;
+  return ready && verifyReady(ready);
+}
+
+function verifyReady(ready: ReadyCheck): Refusal | undefined {
+  const port = portOf(ready);
+  const kind = 'http' in ready ? 'http' : 'tcp';
+  const isPort = port === undefined || (port >= 1 && port <= 65_535);
+  const isPath = !('http' in ready) || ready.http.path.startsWith('/');
+  if (isPort && isPath) return undefined;
+  const path = kind === 'http' ? ' and a path that begins with /' : '';
+  return no('invalid', `ready.${kind}`, `needs a port from 1 to 65535${path}`);
 }
 
 function verifyPlacement({ placement = {} }: CreateRequest, { algorithms, hosts }: VerifyContext): Refusal | undefined {

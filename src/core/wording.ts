@@ -28,3 +28,9 @@ export function sizeText(value: number): string {
 function round1(value: number): number {
   return Math.round(value * 10) / 10;
 }
+
+/** A value with its unit: "75 %", "12.5 MB/s", "40". */
+export function amountText(value: number, unit: '%' | 'MB/s' | ''): string {
+  const number = String(Math.abs(value) < 1 ? Math.round(value * 1000) / 1000 : round1(value));
+  return unit === '' ? number : `${number} ${unit}`;
+}

@@ -11,7 +11,13 @@ import { ProblemError } from './problem.ts';
 /** `owner` of what is done without a token; no token can have this name. */
 export const ANONYMOUS = 'anonymous';
 
-const RANK: Readonly<Record<Scope, number>> = { read: 1, operate: 2, admin: 3 };
+/** What a token of this scope may do. Posting is no reading: whoever gets hold of a guest's token learns nothing. */
+const REACH: Readonly<Record<Scope, ReadonlySet<Scope>>> = {
+  post: new Set(['post']),
+  read: new Set(['read']),
+  operate: new Set(['post', 'read', 'operate']),
+  admin: new Set(['post', 'read', 'operate', 'admin']),
+};
 
 /** Who was let in. */
 export interface Admitted {
@@ -92,7 +98,7 @@ export class Access {
 
 /** Throws `ProblemError` (403) when `admitted` may not do what needs `scope`. */
 export function requireScope(admitted: Admitted, scope: Scope, what = 'this'): void {
-  if (RANK[admitted.scope] >= RANK[scope]) return;
+  if (REACH[admitted.scope].has(scope)) return;
   throw new ProblemError(
     'insufficient-scope',
     `${what} needs a token with the scope ${scope}; ${admitted.owner} has ${admitted.scope}`,

@@ -9,6 +9,7 @@ import type { Access } from './access.ts';
 import { guardAccess, guardBody, guardHost, guardOrigin, unsupportedMediaType } from './guards.ts';
 import { idempotent } from './idempotency.ts';
 import { ProblemError, problem, problemResponse } from './problem.ts';
+import { addGroupSteeringRoutes } from './routes/group-steering.ts';
 import { addGroupRoutes } from './routes/groups.ts';
 import { addGuestRoutes } from './routes/guests.ts';
 import { addHistoryRoutes } from './routes/history.ts';
@@ -75,6 +76,7 @@ export function createApp(options: AppOptions): OpenAPIHono {
   addImageRoutes(app, options);
   addOperationRoutes(app, options);
   addGroupRoutes(app, options);
+  addGroupSteeringRoutes(app, options);
   addHistoryRoutes(app, options);
   addTokenRoutes(app, options);
   addOperationalRoutes(app, options);

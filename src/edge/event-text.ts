@@ -2,7 +2,7 @@
 // Not here: where it is printed (log, command-line).
 
 import type { EventType, EventVm, LoggedEvent, NewEvent } from '../core/events.ts';
-import type { Endpoint } from '../core/model.ts';
+import type { Endpoint, LaunchWay } from '../core/model.ts';
 
 export type EventLevel = 'info' | 'warn' | 'error';
 
@@ -25,9 +25,20 @@ export const EVENT_LEVELS: Readonly<Record<EventType, EventLevel>> = {
   'vm.adopted': 'info',
   'vm.draining': 'info',
   'vm.drained': 'info',
+  'vm.returned': 'info',
+  'vm.standby': 'info',
+  'vm.unhealthy': 'warn',
+  'vm.fallback': 'warn',
   'vm.removed': 'info',
   'vm.failed': 'error',
   'vm.lost': 'error',
+  'hook.ended': 'info',
+  'template.ready': 'info',
+  'template.failed': 'warn',
+  'template.removed': 'info',
+  'balancer.failed': 'error',
+  'balancer.recovered': 'info',
+  'refresh.changed': 'info',
   'breaker.opened': 'error',
   'breaker.closed': 'info',
   'operation.changed': 'info',
@@ -67,11 +78,11 @@ export function eventText(event: NewEvent | LoggedEvent): string {
     case 'host.uncordoned':
       return `host ${event.host} takes new VMs again, by ${event.by}`;
     case 'policy.loaded':
-      return `policy of ${event.group} loaded from ${event.file}`;
+      return `${policyText(event)} loaded from ${event.file}`;
     case 'policy.rejected':
       return `policy file ${event.file}${event.line === undefined ? '' : `, line ${event.line}`} refused: ${event.reason}`;
     case 'policy.removed':
-      return `policy of ${event.group} is gone with ${event.file}`;
+      return `${policyText(event)} is gone with ${event.file}`;
     case 'group.changed':
       return groupChangeText(event);
     case 'decision.made':
@@ -80,6 +91,16 @@ export function eventText(event: NewEvent | LoggedEvent): string {
       return `${event.group}: no more launches until ${event.retryAt} after ${event.failures} failures: ${event.reason}`;
     case 'breaker.closed':
       return `${event.group}: launches are tried again`;
+    case 'template.ready':
+    case 'template.failed':
+    case 'template.removed':
+      return templateEventText(event);
+    case 'balancer.failed':
+      return `balancer ${event.balancer} does not do as it is told: ${event.reason}`;
+    case 'balancer.recovered':
+      return `balancer ${event.balancer} does as it is told again`;
+    case 'refresh.changed':
+      return `${event.group}: refresh ${event.state}, ${event.done} of ${event.total} VMs: ${event.text}`;
     case 'operation.changed':
       return `operation ${event.operation.id} (${event.operation.kind}, ${event.operation.owner}) ${event.operation.state}: ${event.text}`;
     case 'image.added':
@@ -93,6 +114,21 @@ export function eventText(event: NewEvent | LoggedEvent): string {
       return `configuration ${event.file} refused, what was in force stays: ${event.reason}`;
     default:
       return vmEventText(event);
+  }
+}
+
+function policyText({ group, candidate }: { readonly group: string; readonly candidate?: string }): string {
+  return candidate === undefined ? `policy of ${group}` : `candidate ${candidate} of ${group}`;
+}
+
+function templateEventText(event: Extract<NewEvent, { readonly type: `template.${string}` }>): string {
+  switch (event.type) {
+    case 'template.ready':
+      return `${event.group}: VMs can be forked on ${event.host}, after ${seconds(event.tookMs)}: template ${event.template}`;
+    case 'template.failed':
+      return `${event.group}: VMs cannot be forked on ${event.host}: ${event.reason}`;
+    case 'template.removed':
+      return `template ${event.template} removed from ${event.host}: ${event.reason}`;
   }
 }
 
@@ -111,6 +147,11 @@ function imageEventText(event: Extract<NewEvent, { readonly type: `image.${strin
 
 function groupChangeText(event: Extract<NewEvent, { type: 'group.changed' }>): string {
   const { change } = event;
+  if (change.what === 'suspended') {
+    return change.processes.length === 0
+      ? `${event.group}: nothing is suspended any more, by ${change.by}`
+      : `${event.group}: ${change.processes.join(', ')} suspended by ${change.by}`;
+  }
   if (change.what !== 'desired') return `${event.group}: ${change.what} by ${change.by}`;
   return `${event.group}: desired ${change.from} → ${change.to} by ${change.by}`;
 }
@@ -121,7 +162,7 @@ function vmEventText(event: Extract<NewEvent, { readonly vm: EventVm }>): string
     case 'vm.launching':
       return `${vm} is being launched`;
     case 'vm.launched':
-      return `${vm} ${servesText(event.endpoint)} after ${(event.launchMs / 1000).toFixed(2)} s`;
+      return `${vm} ${servesText(event.endpoint)} after ${seconds(event.launchMs)}${wayText(event.way)}`;
     case 'vm.changed':
       return `${vm}: ${event.change} by operation ${event.operation}`;
     case 'vm.adopted':
@@ -130,6 +171,16 @@ function vmEventText(event: Extract<NewEvent, { readonly vm: EventVm }>): string
       return `${vm} drains for ${event.graceMs / 1000} s: ${event.reason}`;
     case 'vm.drained':
       return `${vm} has drained`;
+    case 'vm.returned':
+      return `${vm} is in service again: ${event.reason}`;
+    case 'vm.standby':
+      return `${vm} waits in standby, ${event.standby}`;
+    case 'vm.unhealthy':
+      return `${vm} is unhealthy: ${event.reason}`;
+    case 'vm.fallback':
+      return `${vm} cannot be launched by ${event.from}, tried next: ${event.to}: ${event.reason}`;
+    case 'hook.ended':
+      return `${vm}: the ${event.hook} hook ${OUTCOMES[event.outcome]} after ${event.tries} ${event.tries === 1 ? 'try' : 'tries'}: ${event.text}`;
     case 'vm.removed':
       return `${vm} removed: ${event.reason}`;
     case 'vm.failed':
@@ -137,6 +188,24 @@ function vmEventText(event: Extract<NewEvent, { readonly vm: EventVm }>): string
     case 'vm.lost':
       return `${vm} was lost: ${event.reason}`;
   }
+}
+
+const OUTCOMES = { agreed: 'agreed', refused: 'refused', 'timed-out': 'did not agree in time' } as const;
+
+const WAYS: Readonly<Record<LaunchWay, string>> = {
+  cold: '',
+  fork: ', forked from a template',
+  paused: ', from a paused standby',
+  saved: ', from a saved standby',
+  stopped: ', from a stopped standby',
+};
+
+function wayText(way: LaunchWay | undefined): string {
+  return way === undefined ? '' : WAYS[way];
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(2)} s`;
 }
 
 function servesText(endpoint: Endpoint | undefined): string {

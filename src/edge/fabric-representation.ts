@@ -4,7 +4,7 @@
 import type { ImageSource, Token } from '../core/catalog.ts';
 import type { FlavorStatus, ImageStatus, OperationStatus, VmStatus } from '../engine/view.ts';
 import type { PublicFlavor, PublicImage, PublicOperation, PublicTargets, PublicToken } from './fabric-schemas.ts';
-import { publicFlavor } from './representation.ts';
+import { publicFlavor, withoutSecrets } from './representation.ts';
 
 export function publicImage(image: ImageStatus): PublicImage {
   const { content, format } = image.image ?? {};
@@ -36,22 +36,12 @@ function publicSource(source: ImageSource): PublicImage['source'] {
     case 'host':
       return { kind: source.kind, from: source.path };
     case 'url':
-      return { kind: 'url', from: withoutCredentials(source.url) };
+      return { kind: 'url', from: withoutSecrets(source.url) };
     case 'ssh': {
       const user = source.user === undefined ? '' : `${source.user}@`;
       return { kind: 'ssh', from: `${user}${source.host}:${source.path}` };
     }
   }
-}
-
-function withoutCredentials(text: string): string {
-  if (!URL.canParse(text)) return '(not a URL)';
-  const url = new URL(text);
-  url.username = '';
-  url.password = '';
-  // Signed addresses carry their secret here.
-  url.search = '';
-  return url.href;
 }
 
 export function publicNumberedFlavor({ id, ...flavor }: FlavorStatus): PublicFlavor {

@@ -1,5 +1,6 @@
-// The public shapes of what the fabric takes and tells beside hosts and VMs: requests for VMs, images, flavors, operations, tokens.
-// Not here: hosts, VMs, groups, problems (schemas), how engine pictures become these (fabric-representation).
+// The public shapes of what the fabric tells beside hosts and VMs, and of what it takes for it: images, flavors, operations, tokens.
+// Not here: what one may ask about VMs (vm-requests), hosts, VMs, problems (schemas), how engine pictures become these
+// (fabric-representation).
 
 import { z } from '@hono/zod-openapi';
 import { readHost, readUser } from '../config/ssh-address.ts';
@@ -7,87 +8,15 @@ import type { OperationKind, OperationState } from '../core/operation.ts';
 import { durationWithin } from './query-values.ts';
 import { count, flavorSchema, nextCursor, time } from './schemas.ts';
 
-export const VM_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/;
 /** Of images, flavors, hosts, placements, tokens. */
 export const plainName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be a plain name');
 
-const idPositive = z.int().positive();
-const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/);
-const oneLine = (max: number) =>
+export const oneLine = (max: number) =>
   z
     .string()
     .min(1)
     .max(max)
     .regex(/^[^\p{Cc}\u2028\u2029]+$/u, 'must be one line without control characters');
-
-export const placementRulesSchema = z
-  .strictObject({
-    algorithm: z
-      .string()
-      .regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be the name of an algorithm')
-      .optional(),
-    host: z.string().min(1).max(253).optional().openapi({ description: 'Only this host' }),
-    labels: z.record(label, oneLine(253)).optional().openapi({ description: 'Only hosts that have all of these' }),
-    apart: z.boolean().optional().openapi({ description: 'Each VM of the request on a host of its own' }),
-    withVms: z.array(idPositive).max(1000).optional().openapi({ description: 'Only hosts where these VMs are' }),
-    withoutVms: z.array(idPositive).max(1000).optional().openapi({ description: 'Only hosts where they are not' }),
-  })
-  .openapi('PlacementRules');
-
-export const createRequestSchema = z
-  .strictObject({
-    name: z
-      .string()
-      .regex(VM_NAME, 'must be 1 to 63 letters, digits and _ . -, and not begin with a dot or a dash')
-      .openapi({ example: 'job', description: 'With a count above 1: NAME-1, NAME-2, …' }),
-    count: z.int().min(1).max(1000).optional().openapi({ description: 'Default 1' }),
-    flavor: plainName.openapi({ example: 'small' }),
-    image: plainName
-      .optional()
-      .openapi({ example: 'backend', description: "Absent: an empty disk of the flavor's size" }),
-    ready: z
-      .strictObject({
-        http: z.strictObject({
-          port: z.int().min(1).max(65_535),
-          path: z
-            .string()
-            .max(1000)
-            .regex(/^\/[\x21-\x7e]*$/, 'must begin with / and be printable ASCII'),
-        }),
-      })
-      .optional()
-      .openapi({ description: 'When it counts as ready. Absent: as soon as it runs' }),
-    sshKeys: z
-      .array(oneLine(16_384))
-      .max(100)
-      .optional()
-      .openapi({ description: 'Public keys for cloud-init, as in authorized_keys' }),
-    userData: z
-      .string()
-      .max(60_000)
-      .refine((text) => !text.includes('\0'), 'must not have a NUL')
-      .optional()
-      .openapi({ description: 'For cloud-init, as it is' }),
-    placement: placementRulesSchema.optional(),
-    allOrNothing: z.boolean().optional().openapi({ description: 'All VMs or none. Default: as many as fit' }),
-  })
-  .openapi('VmCreate');
-
-export const adoptSchema = z
-  .strictObject({
-    host: z.string().min(1).max(253),
-    domain: oneLine(253).openapi({ description: 'Name or uuid' }),
-  })
-  .openapi('VmAdopt');
-
-export const shutdownSchema = z
-  .strictObject({
-    grace: durationWithin(0, '1d').optional().openapi({
-      description: 'When it has not gone down after this, the plug is pulled. Absent: it is not',
-      example: '30s',
-    }),
-  })
-  .openapi('VmShutdown');
 
 export const addressesSchema = z
   .object({
@@ -256,8 +185,9 @@ export const operationSchema = z
   .openapi('Operation');
 export const operationsSchema = z.object({ operations: z.array(operationSchema), nextCursor }).openapi('Operations');
 
-export const scopeSchema = z.enum(['read', 'operate', 'admin']).openapi('Scope', {
-  description: 'read: look. operate: also make, change and delete VMs and images. admin: also hosts and tokens',
+export const scopeSchema = z.enum(['post', 'read', 'operate', 'admin']).openapi('Scope', {
+  description:
+    'read: look. operate: also make, change and delete VMs and images. admin: also hosts and tokens. post: nothing but post metrics; operate and admin include it',
 });
 
 export const tokenSchema = z

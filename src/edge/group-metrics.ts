@@ -2,7 +2,7 @@
 
 import { Gauge, type Registry } from 'prom-client';
 import type { EngineView, GroupStatus, HostCondition, HostStatus } from '../engine/view.ts';
-import { vmCounts } from './representation.ts';
+import { vmCounts } from './group-representation.ts';
 
 const CONDITIONS: readonly HostCondition[] = ['connecting', 'up', 'slow', 'unreachable'];
 
@@ -49,6 +49,7 @@ export function addGroupGauges(registry: Registry, engine: EngineView): void {
         const group = status.policy.group;
         const counts = vmCounts(status.vms);
         this.set({ group, phase: 'launching' }, counts.launching);
+        this.set({ group, phase: 'standby' }, counts.standby);
         this.set({ group, phase: 'in-service' }, counts.inService);
         this.set({ group, phase: 'draining' }, counts.draining);
         this.set({ group, phase: 'removing' }, counts.removing);

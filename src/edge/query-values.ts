@@ -24,6 +24,22 @@ export function durationWithin(minMs: number, max: string) {
     .openapi({ type: 'string', pattern: '^\\d+(\\.\\d+)?(ms|s|m|h|d)$', example: '30s' });
 }
 
+/** A moment as RFC 3339, at any offset; becomes UTC. */
+export const momentSchema = z
+  .string()
+  .max(40)
+  .transform((text, context): string => {
+    const ms = MOMENT.test(text) ? Date.parse(text) : Number.NaN;
+    if (!Number.isNaN(ms)) return new Date(ms).toISOString();
+    context.addIssue({
+      code: 'custom',
+      message: 'must be an RFC 3339 time such as 2026-11-21T06:12:05Z (a + in an address is written %2B)',
+    });
+    return z.NEVER;
+  })
+  .openapi({ type: 'string', format: 'date-time' });
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/i;
+
 export const vmIdSchema = wholeNumber(1, Number.MAX_SAFE_INTEGER);
 export const hostNameSchema = z.string().min(1).max(253);
 export const nameSchema = z.string().min(1).max(253);

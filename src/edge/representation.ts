@@ -1,13 +1,9 @@
-// Engine pictures as the HTTP API shows them: RFC 3339 instead of engine time, public words instead of records.
-// Not here: the shapes' declaration (schemas) or HTTP.
+// Hosts and VMs as the HTTP API shows them: RFC 3339 instead of engine time, public words instead of records.
+// Not here: groups (group-representation), decisions (decision-representation), the shapes' declaration (schemas) or HTTP.
 
-import type { Decision, LoggedDecision } from '../core/decision.ts';
-import type { DurableMemory } from '../core/memory.ts';
-import type { Amounts, Flavor, HostCapacity, HostTraits, PlacementRules, VmPhase } from '../core/model.ts';
-import type { Source } from '../core/policy.ts';
-import type { GroupStatus, HostStatus, VmStatus } from '../engine/view.ts';
-import type { Clock } from '../ports/clock.ts';
-import type { PublicDecision, PublicGroup, PublicGroupDetail, PublicHost, PublicVm } from './schemas.ts';
+import type { Amounts, Flavor, HostCapacity, HostTraits, ReadyCheck } from '../core/model.ts';
+import type { HostStatus, VmStatus } from '../engine/view.ts';
+import type { PublicHost, PublicVm } from './schemas.ts';
 
 /** A moment known both ways: engine time of the same process life becomes wall time by the distance from it. */
 interface Anchor {
@@ -15,7 +11,7 @@ interface Anchor {
   readonly atMs: number;
 }
 
-function wallOf(ms: number, anchor: Anchor): string {
+export function wallOf(ms: number, anchor: Anchor): string {
   return new Date(Date.parse(anchor.at) + (ms - anchor.atMs)).toISOString();
 }
 
@@ -98,14 +94,22 @@ export function publicVm(vm: VmStatus): PublicVm {
     state: vm.state,
     ...(vm.difference !== undefined && { difference: vm.difference }),
     ...(record.reason !== undefined && { reason: record.reason }),
+    ...(record.leaving !== undefined && { leaving: record.leaving }),
     tries: record.tries,
+    ...(record.way !== undefined && { way: record.way }),
+    ...(record.standby !== undefined && { standby: record.standby }),
+    ...(record.servedSinceMs !== undefined && { servedSinceAt: wallOf(record.servedSinceMs, anchor) }),
+    ...(record.hook && { hook: { sinceAt: wallOf(record.hook.sinceMs, anchor), tries: record.hook.tries } }),
+    protected: record.isProtected ?? false,
+    labels: { ...record.labels },
     ...(record.endpoint && { endpoint: { ...record.endpoint } }),
+    ...(vm.unhealthy !== undefined && { unhealthy: vm.unhealthy }),
     ...(vm.cpuPercent !== undefined && { cpuPercent: vm.cpuPercent }),
     ...(vm.vcpus !== undefined && { vcpus: vm.vcpus }),
     ...(vm.memoryMiB !== undefined && { memoryMiB: vm.memoryMiB }),
     ...(record.image && { image: record.image.name }),
     ...(record.flavor && { flavor: publicFlavor(record.flavor) }),
-    ...(record.ready && { ready: { http: { ...record.ready.http } } }),
+    ...(record.ready && { ready: publicReady(record.ready) }),
     owner: record.owner,
     operation: record.operation,
   };
@@ -116,101 +120,18 @@ export function publicFlavor(flavor: Flavor): PublicVm['flavor'] & object {
   return { name, vcpus, memoryMiB, ...(diskGiB !== undefined && { diskGiB }) };
 }
 
-export function publicGroup(group: GroupStatus, clock: Pick<Clock, 'wallOf'>): PublicGroup {
-  const { policy, memory, lastDecision } = group;
-  return {
-    name: policy.group,
-    file: group.file,
-    min: policy.min,
-    max: policy.max,
-    ...(memory.desired !== undefined && { desired: memory.desired }),
-    paused: memory.paused,
-    ...(lastDecision?.cpuPercent !== undefined && { cpuPercent: lastDecision.cpuPercent }),
-    vmCounts: vmCounts(group.vms),
-    ...(lastDecision && { text: lastDecision.text }),
-    ...(group.lastDecisionAt !== undefined && { lastEvaluatedAt: group.lastDecisionAt }),
-    ...(memory.lastOutAtMs !== undefined && { lastScaleOutAt: clock.wallOf(memory.lastOutAtMs) }),
-    ...(memory.lastInAtMs !== undefined && { lastScaleInAt: clock.wallOf(memory.lastInAtMs) }),
-    breaker: publicBreaker(memory.breaker, clock),
-    source: publicSource(policy.source),
-    rules: policy.rules.map((rule) => ({ ...rule })),
-    ...(policy.placement !== undefined && { placement: publicPlacement(policy.placement) }),
-    launchDeadlineMs: policy.launchDeadlineMs,
-    drainGraceMs: policy.drainGraceMs,
-    shutdownDeadlineMs: policy.shutdownDeadlineMs,
-  };
+export function publicReady(check: ReadyCheck): PublicVm['ready'] & object {
+  if ('http' in check) return { http: { ...check.http } };
+  return 'tcp' in check ? { tcp: { ...check.tcp } } : { agent: true };
 }
 
-export function publicGroupDetail(group: GroupStatus, clock: Pick<Clock, 'wallOf'>): PublicGroupDetail {
-  const { lastDecision, lastDecisionAt } = group;
-  return {
-    ...publicGroup(group, clock),
-    vms: group.vms.map(publicVm),
-    ...(lastDecision && lastDecisionAt !== undefined && { lastDecision: publicDecision(lastDecision, lastDecisionAt) }),
-  };
-}
-
-export function vmCounts(vms: readonly VmStatus[]): PublicGroup['vmCounts'] {
-  const of = (phase: VmPhase): number => vms.filter((vm) => vm.record.phase === phase).length;
-  return {
-    launching: of('launching'),
-    inService: of('in-service'),
-    draining: of('draining'),
-    removing: of('removing'),
-    total: vms.length,
-  };
-}
-
-function publicBreaker(breaker: DurableMemory['breaker'], clock: Pick<Clock, 'wallOf'>): PublicGroup['breaker'] {
-  return {
-    open: breaker.openedAtMs !== undefined,
-    failures: breaker.failures,
-    ...(breaker.openedAtMs !== undefined && { openedAt: clock.wallOf(breaker.openedAtMs) }),
-    ...(breaker.retryAtMs !== undefined && { retryAt: clock.wallOf(breaker.retryAtMs) }),
-    ...(breaker.lastReason !== undefined && { reason: breaker.lastReason }),
-  };
-}
-
-function publicPlacement({ withVms, withoutVms, labels, ...rest }: PlacementRules): PublicGroup['placement'] & object {
-  return {
-    ...rest,
-    ...(labels && { labels: { ...labels } }),
-    ...(withVms && { withVms: [...withVms] }),
-    ...(withoutVms && { withoutVms: [...withoutVms] }),
-  };
-}
-
-function publicSource(source: Source): PublicGroup['source'] {
-  if (source.kind === 'domains') {
-    const domains = source.domains.map(({ name, address }) => ({ name, ...(address !== undefined && { address }) }));
-    return { kind: 'domains', domains, ready: { http: { ...source.ready.http } } };
-  }
-  const { image, flavor, ready } = source.template;
-  return { kind: 'template', image: image.name, flavor: publicFlavor(flavor), ready: { http: { ...ready.http } } };
-}
-
-/** `at` is the wall time of `decision.atMs`. */
-export function publicDecision(decision: Decision | LoggedDecision, at: string): PublicDecision {
-  const anchor = { at, atMs: decision.atMs };
-  return {
-    ...('id' in decision && { id: decision.id }),
-    at,
-    group: decision.group,
-    desiredBefore: decision.desiredBefore,
-    desired: decision.desired,
-    cause: decision.cause,
-    ...(decision.rule !== undefined && { rule: decision.rule }),
-    counts: { ...decision.counts },
-    ...(decision.cpuPercent !== undefined && { cpuPercent: decision.cpuPercent }),
-    cpuPercentByVm: { ...decision.cpuByVm },
-    verdicts: decision.verdicts.map(({ crossedAtMs, ...verdict }) => ({
-      ...verdict,
-      ...(crossedAtMs !== undefined && { crossedAt: wallOf(crossedAtMs, anchor) }),
-    })),
-    limits: decision.limits.map((limit) => ({ ...limit })),
-    hosts: decision.hosts.map((choice) => ({ ...choice })),
-    victims: decision.victims.map((choice) => ({ ...choice })),
-    actions: decision.actions.map((action) => ({ ...action })),
-    text: decision.text,
-  };
+/** An address without what may be a secret in it: the user, the password, and arguments, which signed addresses carry theirs in. */
+export function withoutSecrets(text: string): string {
+  if (!URL.canParse(text)) return '(not a URL)';
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  url.search = '';
+  url.hash = '';
+  return url.href;
 }

@@ -1,13 +1,15 @@
 // The public shapes of the HTTP API, once: they check requests, type responses, make the OpenAPI document and check what the
-// command line is told. Not here: how engine pictures become these (representation).
+// command line is told. Here: hosts, VMs, events, problems. Not here: groups (group-schemas), decisions (decision-schemas), what else
+// there is (fabric-schemas), how engine pictures become these (representation).
 
 import { z } from '@hono/zod-openapi';
+import type { Leaving, VmPhase, VmStep } from '../core/model.ts';
 import { EVENT_TYPES } from './event-text.ts';
 
 export const count = z.int().min(0);
-const percent = z.number().openapi({ description: 'Percent' });
+export const percent = z.number().openapi({ description: 'Percent' });
 export const time = z.string().openapi({ format: 'date-time', description: 'RFC 3339, UTC' });
-const durationMs = z.number().min(0).openapi({ description: 'Milliseconds' });
+export const durationMs = z.number().min(0).openapi({ description: 'Milliseconds' });
 
 export const endpointSchema = z.object({ address: z.string(), port: z.int() }).openapi('Endpoint');
 
@@ -21,8 +23,15 @@ export const flavorSchema = z
   .openapi('Flavor');
 
 export const readySchema = z
-  .object({ http: z.object({ port: z.int(), path: z.string() }) })
-  .openapi('ReadyCheck', { description: 'Ready means an HTTP answer with status 200–399' });
+  .union([
+    z.object({ http: z.object({ port: z.int(), path: z.string() }) }),
+    z.object({ tcp: z.object({ port: z.int() }) }),
+    z.object({ agent: z.literal(true) }),
+  ])
+  .openapi('ReadyCheck', {
+    description:
+      'Ready means: `http`: an answer with status 200–399. `tcp`: a connection that stays. `agent`: its guest agent answers. Absent: ready as soon as it runs',
+  });
 
 const amounts = z.object({ vcpus: z.number(), memoryMiB: z.number(), diskGiB: z.number() });
 
@@ -76,7 +85,30 @@ export const hostSchema = z
   })
   .openapi('Host');
 
-export const phaseSchema = z.enum(['launching', 'in-service', 'draining', 'removing']);
+const PHASES = ['launching', 'standby', 'in-service', 'draining', 'removing'] as const satisfies readonly VmPhase[];
+const STEPS = [
+  'intended',
+  'image-there',
+  'disk-made',
+  'defined',
+  'started',
+  'personalised',
+  'ready',
+  'approved',
+  'parked',
+  'draining',
+  'stopping',
+  'stopped',
+  'undefined',
+] as const satisfies readonly VmStep[];
+const LEAVING = ['size', 'asked', 'unhealthy', 'refresh'] as const satisfies readonly Leaving[];
+export const phaseSchema = z.enum(PHASES);
+export const standbySchema = z.enum(['paused', 'saved', 'stopped']).openapi({
+  description: 'How it waits: its vCPUs stopped, its memory on disk, or shut down',
+});
+export const waySchema = z.enum(['cold', 'fork', 'paused', 'saved', 'stopped']).openapi({
+  description: 'How it came into being: booted, restored from a template’s memory, or woken from that kind of standby',
+});
 export const vmStateSchema = z.enum(['running', 'paused', 'stopped', 'unknown', 'absent']);
 
 export const vmSchema = z
@@ -91,7 +123,7 @@ export const vmSchema = z
         '`clone`: made from an image and removed with its disk. `blank`: made with an empty disk, removed with it. `existing`: named by a policy, only started and shut down. `adopted`: somebody else made it; never removed',
     }),
     phase: phaseSchema,
-    step: z.enum(['intended', 'image-there', 'disk-made', 'defined', 'started', 'stopping', 'stopped', 'undefined']),
+    step: z.enum(STEPS),
     phaseAt: time,
     deadlineAt: time.optional().openapi({ description: 'When the patience with the present phase ends' }),
     desired: z.enum(['running', 'paused', 'stopped', 'absent']).openapi({ description: 'What it should be' }),
@@ -100,14 +132,33 @@ export const vmSchema = z
     }),
     difference: z.string().optional().openapi({ description: 'Why `state` is not `desired`. Absent when it is' }),
     reason: z.string().optional().openapi({ description: 'Why it is draining or being removed' }),
+    leaving: z.enum(LEAVING).optional().openapi({
+      description:
+        'The same as a kind. `size`: the group was too large. `asked`: a person deleted it. `refresh`: it is of another template',
+    }),
     tries: count.openapi({ description: 'Failed tries of the present step' }),
+    way: waySchema.optional(),
+    standby: standbySchema
+      .optional()
+      .openapi({ description: 'It waits so, or is launched to. Absent: it is to serve' }),
+    servedSinceAt: time.optional().openapi({ description: 'When it was first in service. Absent: never yet' }),
+    hook: z
+      .object({ sinceAt: time, tries: count })
+      .optional()
+      .openapi({ description: 'A hook is asked about it: since when, and how often so far' }),
+    protected: z.boolean().openapi({ description: 'Never chosen for removal by a policy' }),
+    labels: z.record(z.string(), z.string()),
     endpoint: endpointSchema.optional().openapi({ description: 'Where clients reach it' }),
+    unhealthy: z
+      .string()
+      .optional()
+      .openapi({ description: 'Why its health check counts it as unhealthy; absent when it does not' }),
     cpuPercent: percent.optional().openapi({ description: 'Of its vCPUs, as last measured, 0–100' }),
     vcpus: count.optional(),
     memoryMiB: z.number().optional(),
     image: z.string().optional(),
     flavor: flavorSchema.optional(),
-    ready: readySchema.optional().openapi({ description: 'Absent: it is in service as soon as it runs' }),
+    ready: readySchema.optional(),
     owner: z.string(),
     operation: z.string().openapi({ description: 'The operation or decision that brought it' }),
   })
@@ -124,111 +175,6 @@ export const placementSchema = z
   })
   .openapi('Placement');
 
-export const ruleSchema = z
-  .object({
-    name: z.string(),
-    type: z.string(),
-    metric: z.string(),
-    direction: z.enum(['out', 'in']),
-    thresholdPercent: percent,
-    forMs: durationMs,
-    by: count,
-    cooldownMs: durationMs,
-  })
-  .openapi('ScaleRule');
-
-export const decisionSchema = z
-  .object({
-    id: z.string().optional().openapi({ description: 'Absent on an evaluation that was not worth keeping' }),
-    at: time,
-    group: z.string(),
-    desiredBefore: count,
-    desired: count,
-    cause: z.enum(['rule', 'limits', 'replace', 'user', 'none']),
-    rule: z.string().optional(),
-    counts: z.object({
-      desired: count,
-      inService: count,
-      launching: count,
-      draining: count,
-      removing: count,
-      existing: count.openapi({ description: 'All that count against max, failed and unknown ones too' }),
-    }),
-    cpuPercent: percent.optional().openapi({ description: 'Mean CPU of the ready VMs with data' }),
-    cpuPercentByVm: z.record(z.string(), percent),
-    verdicts: z.array(
-      z.object({
-        rule: z.string(),
-        direction: z.enum(['out', 'in']),
-        verdict: z.enum(['fires', 'quiet', 'counting', 'cooling-down', 'no-data', 'would-flap', 'warming']),
-        metric: z.string(),
-        valuePercent: percent.optional(),
-        thresholdPercent: percent,
-        crossedAt: time.optional(),
-        recommends: z.int().openapi({ description: 'VMs: positive adds, negative removes' }),
-        text: z.string(),
-      }),
-    ),
-    limits: z.array(z.object({ limit: z.string(), from: z.int(), to: z.int(), text: z.string() })),
-    hosts: z.array(z.object({ name: z.string(), chosen: z.boolean(), text: z.string() })),
-    victims: z.array(z.object({ name: z.string(), chosen: z.boolean(), text: z.string() })),
-    actions: z.array(
-      z.looseObject({ kind: z.enum(['launch', 'start', 'drain']), group: z.string() }).openapi('Action', {
-        description: '`launch`: host. `start`: host, domain, uuid, address?. `drain`: vmId, reason',
-      }),
-    ),
-    text: z.string().openapi({ description: 'The whole in one sentence' }),
-  })
-  .openapi('Decision');
-
-export const groupSchema = z
-  .object({
-    name: z.string(),
-    file: z.string().openapi({ description: 'The policy file it comes from' }),
-    min: count,
-    max: count,
-    desired: count.optional().openapi({ description: 'Absent before the first turn' }),
-    paused: z.boolean(),
-    cpuPercent: percent.optional(),
-    vmCounts: z.object({ launching: count, inService: count, draining: count, removing: count, total: count }),
-    text: z.string().optional().openapi({ description: 'The latest evaluation in one sentence' }),
-    lastEvaluatedAt: time.optional(),
-    lastScaleOutAt: time.optional(),
-    lastScaleInAt: time.optional(),
-    breaker: z.object({
-      open: z.boolean().openapi({ description: 'Open: launches failed in a row, none is tried until `retryAt`' }),
-      failures: count,
-      openedAt: time.optional(),
-      retryAt: time.optional(),
-      reason: z.string().optional(),
-    }),
-    source: z.union([
-      z.object({ kind: z.literal('template'), image: z.string(), flavor: flavorSchema, ready: readySchema }),
-      z.object({
-        kind: z.literal('domains'),
-        domains: z.array(z.object({ name: z.string(), address: z.string().optional() })),
-        ready: readySchema,
-      }),
-    ]),
-    rules: z.array(ruleSchema),
-    placement: placementSchema
-      .optional()
-      .openapi({ description: 'Where its VMs go. Absent: as the configuration says' }),
-    launchDeadlineMs: durationMs,
-    drainGraceMs: durationMs,
-    shutdownDeadlineMs: durationMs,
-  })
-  .openapi('Group');
-
-export const groupDetailSchema = groupSchema
-  .extend({
-    vms: z.array(vmSchema),
-    lastDecision: decisionSchema
-      .optional()
-      .openapi({ description: 'The latest evaluation, also when it did nothing: the answer to "why"' }),
-  })
-  .openapi('GroupDetail');
-
 export const eventSchema = z
   .looseObject({ seq: z.int().positive(), at: time, type: z.string(), group: z.string().optional() })
   .openapi('Event', {
@@ -240,15 +186,6 @@ export const nextCursor = z.string().optional().openapi({
   description: 'Give it as `cursor` for the next page. Absent: this is the last one',
 });
 export const vmsSchema = z.object({ vms: z.array(vmSchema), nextCursor }).openapi('Vms');
-export const groupsSchema = z.object({ groups: z.array(groupSchema) }).openapi('Groups');
-
-export const decisionsSchema = z
-  .object({
-    decisions: z.array(decisionSchema),
-    nextBefore: z.string().optional().openapi({ description: 'Give it as `before` for the next, older page' }),
-  })
-  .openapi('Decisions');
-
 export const eventsSchema = z
   .object({
     events: z.array(eventSchema),
@@ -274,7 +211,4 @@ export const problemSchema = z
 
 export type PublicHost = z.infer<typeof hostSchema>;
 export type PublicVm = z.infer<typeof vmSchema>;
-export type PublicGroup = z.infer<typeof groupSchema>;
-export type PublicGroupDetail = z.infer<typeof groupDetailSchema>;
-export type PublicDecision = z.infer<typeof decisionSchema>;
 export type PublicEvent = z.infer<typeof eventSchema>;

@@ -4,6 +4,7 @@
 import type { NewEvent } from '../core/events.ts';
 import type { DomainObservation, Flavor, HostView, VmMetadata, VmRecord } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
+import { portOf } from '../core/ready-check.ts';
 import type { Change, LedgerState } from './ledger.ts';
 import { aboutVm } from './records.ts';
 
@@ -117,7 +118,11 @@ function recordOf(domain: DomainObservation, policy: Policy, { id, host, nowMs }
   const { source } = policy;
   const ready = source.kind === 'template' ? source.template.ready : source.ready;
   const address = source.kind === 'domains' ? source.domains.find((d) => d.name === domain.name)?.address : undefined;
-  const endpoint = metadata?.endpoint ?? (address === undefined ? undefined : { address, port: ready.http.port });
+  const port = portOf(ready);
+  const known = address === undefined || port === undefined ? undefined : { address, port };
+  const endpoint = metadata?.endpoint ?? known;
+  // A VM of ours whose vCPUs stand still waited in standby.
+  const waits = metadata !== undefined && domain.paused === true;
   return {
     id,
     name: domain.name,
@@ -128,8 +133,9 @@ function recordOf(domain: DomainObservation, policy: Policy, { id, host, nowMs }
     owner: metadata?.owner ?? '',
     operation: metadata?.operation ?? 'adopted',
     ready,
-    phase: 'launching',
-    step: domain.state === 'running' ? 'started' : 'defined',
+    phase: waits ? 'standby' : 'launching',
+    step: waits ? 'parked' : domain.state === 'running' ? 'started' : 'defined',
+    ...(waits && { standby: 'paused' as const }),
     phaseAtMs: nowMs,
     changedAtMs: nowMs,
     deadlineAtMs: nowMs + policy.launchDeadlineMs,

@@ -3,33 +3,27 @@
 
 import type { ImageSource } from '../core/catalog.ts';
 import type { NewEvent } from '../core/events.ts';
+import type { Suspendable } from '../core/memory.ts';
 import type { GroupName, HostName, Image } from '../core/model.ts';
 import type { CreateRequest, Operation, PowerVerb } from '../core/operation.ts';
-import type { StepTiming } from '../core/steps.ts';
-import type { Clock } from '../ports/clock.ts';
-import type { Hypervisor } from '../ports/hypervisor.ts';
-import type { Ids } from '../ports/ids.ts';
-import type { ImageStore } from '../ports/image-store.ts';
-import type { Prober } from '../ports/prober.ts';
-import type { Store } from '../ports/store.ts';
 import { setCordon, TokenList } from './access.ts';
+import { assemble } from './assembly.ts';
 import { Beat } from './beat.ts';
 import { Creations } from './creations.ts';
-import { type FabricParts, refuse } from './fabric-parts.ts';
+import { type EngineOptions, keysOf, POLL_MS } from './engine-options.ts';
+import { noVm, refuse } from './fabric-parts.ts';
 import { Groups } from './groups.ts';
-import { traitsOf } from './host-traits.ts';
-import { HostWatch } from './host-watch.ts';
 import type { TakeIn } from './image-intake.ts';
-import { type ConfiguredImage, Images } from './images.ts';
+import type { ConfiguredImage } from './images.ts';
 import { Ledger } from './ledger.ts';
-import type { Log } from './log.ts';
 import { missingNumbers } from './numbers.ts';
 import { Power } from './power.ts';
 import { Removals } from './removals.ts';
-import { DEFAULT_SETTINGS, type FabricSettings } from './settings.ts';
+import { saidOf, takePosted } from './said.ts';
+import type { FabricSettings } from './settings.ts';
 import { EngineStatus } from './status.ts';
 import { Sweep } from './sweep.ts';
-import { Turn } from './turn.ts';
+import type { Turn } from './turn.ts';
 import type {
   Caller,
   CommandResult,
@@ -39,38 +33,12 @@ import type {
   ImageStatus,
   LoadedPolicy,
   OperationStatus,
-  Telemetry,
+  PostedMetric,
+  RefreshVerb,
+  VmChange,
+  VmStatus,
 } from './view.ts';
-import { Worker } from './worker.ts';
-
-export interface EngineHost {
-  readonly hypervisor: Hypervisor;
-  readonly uri: string;
-  /** What its number is bound to. Absent: its name. */
-  readonly key?: string;
-}
-
-export interface EngineOptions {
-  readonly hosts: readonly EngineHost[];
-  readonly store: Store;
-  readonly images: ImageStore;
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly prober: Prober;
-  readonly telemetry: Telemetry;
-  readonly log: Log;
-  readonly version: string;
-  readonly settings?: FabricSettings;
-  /** Called when an image has become ready: policies may name it now. */
-  readonly onImages?: () => void;
-  /** Written into the metadata of VMs that policies bring. */
-  readonly owner?: string;
-  /** Beat of the turns. */
-  readonly pollMs?: number;
-}
-
-/** VMs without a policy (any more) are still launched, drained and removed properly. */
-const DEFAULT_TIMING: StepTiming = { launchDeadlineMs: 60_000, drainGraceMs: 5_000, shutdownDeadlineMs: 30_000 };
+import type { Worker } from './worker.ts';
 
 export class Engine extends EngineStatus implements EngineView {
   readonly #options: EngineOptions;
@@ -87,83 +55,33 @@ export class Engine extends EngineStatus implements EngineView {
   #loops: Promise<unknown> | undefined;
 
   private constructor(options: EngineOptions, ledger: Ledger) {
-    const { clock, ids, log, store, telemetry, pollMs = 1000 } = options;
-    const settings = { now: options.settings ?? DEFAULT_SETTINGS };
-    const stop = new AbortController();
-    const hosts = options.hosts.map(
-      ({ hypervisor, uri }, index) =>
-        new HostWatch({
-          hypervisor,
-          uri,
-          clock,
-          ids,
-          telemetry,
-          pollDeadlineMs: 5 * pollMs,
-          staleAfterMs: 3 * pollMs,
-          slowMs: pollMs,
-          traits: () => traitsOf(hypervisor.host, index, settings.now, ledger.state.cordons),
-          isWatched: (uuid) => ledger.state.uuids.has(uuid),
-        }),
-    );
-    const byName = new Map(hosts.map((host) => [host.name, host]));
-    const policies = new Map<GroupName, LoadedPolicy>();
-    const timing = (group: GroupName | undefined): StepTiming =>
-      (group === undefined ? undefined : policies.get(group)?.policy) ?? DEFAULT_TIMING;
-    const parts: FabricParts = {
-      ledger,
-      store,
-      clock,
-      ids,
-      log,
-      hosts: byName,
-      settings: () => settings.now,
-      kick: () => worker.kick(),
-      signal: stop.signal,
-    };
-    const isUsedByPolicy = (name: string): boolean =>
-      policies
-        .values()
-        .some(({ policy: { source } }) => source.kind === 'template' && source.template.image.name === name);
-    const onImages = (): void => {
-      options.onImages?.();
-      void this.#creations.pass();
-    };
-    const images = new Images(parts, options.images, onImages, isUsedByPolicy);
-    const worker = new Worker({
-      ledger,
-      clock,
-      prober: options.prober,
-      images,
-      onImagePlaced: (host, image) => images.notePlaced(host, image),
-      telemetry,
-      log,
-      hosts: byName,
-      timing,
-      random: () => ids.random(),
+    const assembly = assemble(options, ledger, {
+      wake: () => this.wake(),
+      onImages: () => {
+        options.onImages?.();
+        void this.#creations.pass();
+      },
     });
-    const turn = new Turn({
-      ledger,
-      clock,
-      ids,
-      telemetry,
-      hosts,
-      worker,
-      owner: options.owner ?? 'policy',
-      settings: parts.settings,
-      observeBudgetMs: pollMs / 2,
-      staleAfterMs: 3 * pollMs,
-    });
-    super({ parts, hosts, policies, turn, worker, images, tokens: new TokenList(parts), keys: keysOf(options.hosts) });
+    const { parts, hosts, policies, images, surroundings, worker, turn } = assembly;
+    const { clock, log, recorder, telemetry, pollMs = POLL_MS } = options;
+    const keys = keysOf(options.hosts);
+    const tokens = new TokenList(parts);
+    super({ parts, hosts, policies, turn, worker, images, tokens, keys, surroundings, recorder });
     this.#options = options;
-    this.#settings = settings;
-    this.#stop = stop;
+    this.#settings = assembly.settings;
+    this.#stop = assembly.stop;
     this.#worker = worker;
     this.#turn = turn;
     this.#beat = new Beat({ clock, log, telemetry, hosts, pollMs, turn: () => this.#takeTurn() });
-    this.#groups = new Groups(ledger, policies);
+    this.#groups = new Groups(ledger, policies, surroundings.candidates);
     this.#creations = new Creations(parts);
     this.#power = new Power(parts);
-    this.#removals = new Removals(parts, this.#power, this.#creations, (group) => timing(group).drainGraceMs);
+    this.#removals = new Removals(
+      parts,
+      this.#power,
+      this.#creations,
+      (group) => surroundings.conductOf(group).drainGraceMs,
+    );
     const groups = () => [...policies.keys()];
     this.#sweep = new Sweep({ ledger, clock, hosts, log, groups, images: () => images.sweep() });
   }
@@ -178,7 +96,8 @@ export class Engine extends EngineStatus implements EngineView {
     const { version, hosts } = this.#options;
     await this.#giveNumbers();
     await this.ledger.tell({ type: 'daemon.started', version, hosts: hosts.map(({ hypervisor }) => hypervisor.host) });
-    this.#loops = Promise.all([this.#beat.run(this.#stop.signal), this.#sweep.run(this.#stop.signal)]);
+    const { signal } = this.#stop;
+    this.#loops = Promise.all([this.#beat.run(signal), this.#sweep.run(signal), this.surroundings.run(signal)]);
     this.#removals.recover();
     await this.#power.recover();
   }
@@ -234,8 +153,8 @@ export class Engine extends EngineStatus implements EngineView {
   }
 
   /** The group is left as it is: its VMs run on, nothing is launched or removed any more. */
-  removePolicy(group: GroupName): Promise<void> {
-    return this.#groups.removePolicy(group);
+  removePolicy(group: GroupName, candidate?: string): Promise<void> {
+    return this.#groups.removePolicy(group, candidate);
   }
 
   rejectPolicy(file: string, reason: string, line?: number): Promise<void> {
@@ -252,6 +171,28 @@ export class Engine extends EngineStatus implements EngineView {
 
   async resume(name: GroupName): Promise<CommandResult<GroupStatus>> {
     return this.#groupAfter(await this.#groups.resume(name));
+  }
+
+  async suspend(name: GroupName, processes: readonly Suspendable[]): Promise<CommandResult<GroupStatus>> {
+    return this.#groupAfter(await this.#groups.suspend(name, processes));
+  }
+
+  async refresh(name: GroupName, verb: RefreshVerb): Promise<CommandResult<GroupStatus>> {
+    return this.#groupAfter(await this.#groups.refresh(name, verb));
+  }
+
+  async postMetric(group: GroupName, posted: PostedMetric): Promise<CommandResult<undefined>> {
+    const refused = takePosted(this.surroundings.outside, this.ledger, this.policies, group, posted);
+    return refused ?? { ok: true, value: undefined };
+  }
+
+  async setVm(id: number, change: VmChange, _caller: Caller): Promise<CommandResult<VmStatus>> {
+    await this.ledger.change((state) => {
+      const record = state.vms.get(id);
+      return record && { putVms: [saidOf(record, change)] };
+    });
+    const value = this.vm(id);
+    return value ? { ok: true, value } : noVm(id);
   }
 
   #groupAfter(done: CommandResult<GroupName>): CommandResult<GroupStatus> {
@@ -371,9 +312,4 @@ export class Engine extends EngineStatus implements EngineView {
     await this.#turn.run(policies, this.#stop.signal);
     await this.#creations.pass();
   }
-}
-
-/** Host keys by name: what their numbers are bound to. */
-function keysOf(hosts: readonly EngineHost[]): ReadonlyMap<HostName, string> {
-  return new Map(hosts.map(({ hypervisor: { host }, key = host }) => [host, key]));
 }

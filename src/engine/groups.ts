@@ -1,34 +1,63 @@
-// Commands about groups: putting policies in force, and the three things people may tell a group. Not here: deciding (turn).
+// Commands about groups: putting policies in force, and what people may tell a group. Not here: deciding (turn).
 
 import type { NewEvent } from '../core/events.ts';
-import type { DurableMemory, GroupMemory } from '../core/memory.ts';
+import type { DurableMemory, GroupMemory, Suspendable } from '../core/memory.ts';
 import type { GroupName } from '../core/model.ts';
+import {
+  cancelRefresh,
+  pauseRefresh,
+  type RefreshSteered,
+  resumeRefresh,
+  rollbackRefresh,
+} from '../core/refresh-verbs.ts';
+import type { Candidates } from './candidates.ts';
 import { refuse } from './fabric-parts.ts';
 import type { Ledger } from './ledger.ts';
-import type { CommandResult, LoadedPolicy } from './view.ts';
+import type { CommandResult, LoadedPolicy, RefreshVerb } from './view.ts';
 
 type Done = CommandResult<GroupName>;
+
+const REFRESH_COMMANDS: Readonly<Record<RefreshVerb, (durable: DurableMemory) => RefreshSteered>> = {
+  pause: pauseRefresh,
+  resume: resumeRefresh,
+  rollback: rollbackRefresh,
+  cancel: cancelRefresh,
+};
 
 export class Groups {
   readonly #ledger: Ledger;
   readonly #policies: Map<GroupName, LoadedPolicy>;
+  readonly #candidates: Candidates;
 
-  constructor(ledger: Ledger, policies: Map<GroupName, LoadedPolicy>) {
+  constructor(ledger: Ledger, policies: Map<GroupName, LoadedPolicy>, candidates: Candidates) {
     this.#ledger = ledger;
     this.#policies = policies;
+    this.#candidates = candidates;
   }
 
   async setPolicy(loaded: LoadedPolicy): Promise<void> {
-    this.#policies.set(loaded.policy.group, loaded);
-    await this.#ledger.tell({ type: 'policy.loaded', group: loaded.policy.group, file: loaded.file });
+    const { candidate, group } = loaded.policy;
+    if (candidate !== undefined) this.#candidates.set(loaded);
+    else this.#policies.set(group, loaded);
+    await this.#ledger.tell({
+      type: 'policy.loaded',
+      group,
+      file: loaded.file,
+      ...(candidate !== undefined && { candidate }),
+    });
   }
 
-  /** The group is left as it is: its VMs run on, nothing is launched or removed any more. */
-  async removePolicy(group: GroupName): Promise<void> {
-    const loaded = this.#policies.get(group);
+  /** The group is left as it is: its VMs run on, nothing is launched or removed any more. With `candidate`: only that one goes. */
+  async removePolicy(group: GroupName, candidate?: string): Promise<void> {
+    const loaded = candidate === undefined ? this.#policies.get(group) : this.#candidates.remove(group, candidate);
     if (loaded === undefined) return;
-    this.#policies.delete(group);
-    await this.#ledger.tell({ type: 'policy.removed', group, file: loaded.file });
+    if (candidate === undefined) this.#policies.delete(group);
+    await this.#ledger.tell({
+      type: 'policy.removed',
+      group,
+      file: loaded.file,
+      ...(candidate !== undefined && { candidate }),
+    });
   }
 
   async rejectPolicy(file: string, reason: string, line?: number): Promise<void> {
@@ -54,6 +83,31 @@ export class Groups {
 
   async resume(group: GroupName): Promise<Done> {
     return this.#setPaused(group, false);
+  }
+
+  async suspend(group: GroupName, processes: readonly Suspendable[]): Promise<Done> {
+    if (!this.#policies.has(group)) return this.#noGroup(group);
+    const wanted = [...new Set(processes)].sort();
+    const change = { what: 'suspended', processes: wanted, by: 'user' } as const;
+    return this.#change(group, ({ suspended: before = [], ...durable }) => ({
+      durable: { ...durable, ...(wanted.length > 0 && { suspended: wanted }) },
+      ...(before.join() !== wanted.join() && { event: { type: 'group.changed', group, change } }),
+    }));
+  }
+
+  async refresh(group: GroupName, verb: RefreshVerb): Promise<Done> {
+    if (!this.#policies.has(group)) return this.#noGroup(group);
+    let done: Done = { ok: true, value: group };
+    await this.#ledger.change(() => {
+      const memory = this.#ledger.group(group);
+      const result = REFRESH_COMMANDS[verb](memory.durable);
+      if (!result.ok) {
+        done = refuse('conflict', `group ${group}: ${result.reason}`);
+        return undefined;
+      }
+      return { memory: { [group]: { ...memory, durable: result.durable } } };
+    });
+    return done;
   }
 
   async #setPaused(group: GroupName, paused: boolean): Promise<Done> {

@@ -3,7 +3,7 @@
 
 import type { HostObservation, HostTraits, HostView } from '../core/model.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { HostInfo, Hypervisor } from '../ports/hypervisor.ts';
+import type { HostInfo, Hypervisor, ObserveWants } from '../ports/hypervisor.ts';
 import type { Ids } from '../ports/ids.ts';
 import type { HostCondition, Telemetry } from './view.ts';
 
@@ -21,8 +21,8 @@ export interface HostWatchOptions {
   readonly slowMs: number;
   /** What the configuration and people say about the host now. */
   readonly traits: () => HostTraits;
-  /** Whose counters matter now, by uuid: those of domains that have a record. */
-  readonly isWatched: (uuid: string) => boolean;
+  /** Whose counters matter now. */
+  readonly wants: ObserveWants;
 }
 
 /** So many slow polls in a row make a slow host: one alone is chance. */
@@ -41,7 +41,7 @@ export class HostWatch {
   readonly #staleAfterMs: number;
   readonly #slowMs: number;
   readonly #traits: () => HostTraits;
-  readonly #isWatched: (uuid: string) => boolean;
+  readonly #wants: ObserveWants;
   #lastPollMs: number | undefined;
   #slowPolls = 0;
   #last: HostObservation | undefined;
@@ -62,7 +62,7 @@ export class HostWatch {
     this.#staleAfterMs = options.staleAfterMs;
     this.#slowMs = options.slowMs;
     this.#traits = options.traits;
-    this.#isWatched = options.isWatched;
+    this.#wants = options.wants;
   }
 
   get name(): string {
@@ -115,7 +115,7 @@ export class HostWatch {
         this.#pollDeadlineMs,
         async (inner) => {
           if (this.#info === undefined || this.#failures > 0) this.#info = await this.hypervisor.info(inner);
-          return this.hypervisor.observe(inner, this.#isWatched);
+          return this.hypervisor.observe(inner, this.#wants);
         },
         signal,
       );

@@ -15,7 +15,7 @@ import type { EventLog } from './view.ts';
 export interface LedgerState {
   readonly vms: ReadonlyMap<number, VmRecord>;
   /** Of all records. */
-  readonly uuids: ReadonlySet<string>;
+  readonly uuids: { has(uuid: string): boolean };
   readonly memory: Memory;
   readonly nextVmId: number;
   /** Those that have not ended, oldest first. */
@@ -42,11 +42,14 @@ export class Ledger implements EventLog {
   readonly #log: Log;
   readonly #listeners = new Set<Listener>();
   readonly #vms: Map<number, VmRecord>;
-  readonly #uuids: Set<string>;
+  /** Groups of all records' VMs, by uuid. */
+  readonly #uuids: Map<string, GroupName | undefined>;
   readonly #operations: Map<string, Operation>;
   readonly #images: Map<string, CatalogImage>;
   readonly #tokens: Map<string, Token>;
   readonly #cordons: Map<HostName, string>;
+  /** What was known of groups' load at the start. */
+  readonly loads: StoredState['loads'];
   #numbers: readonly Numbered[];
   #lastHost: HostName | undefined;
   #memory: Memory;
@@ -61,7 +64,7 @@ export class Ledger implements EventLog {
     this.#log = log;
     const { vms, memory } = rebase(stored, clock.nowMs());
     this.#vms = new Map(vms.map((vm) => [vm.id, vm]));
-    this.#uuids = new Set(vms.map(({ uuid }) => uuid));
+    this.#uuids = new Map(vms.map(({ group, uuid }) => [uuid, group]));
     this.#memory = Object.fromEntries(
       Object.entries(memory).map(([group, durable]) => [
         group,
@@ -75,6 +78,7 @@ export class Ledger implements EventLog {
     this.#tokens = new Map(stored.tokens.map((token) => [token.name, token]));
     this.#cordons = new Map(Object.entries(stored.cordons));
     this.#numbers = stored.numbers;
+    this.loads = stored.loads;
     this.#lastHost = stored.lastHost;
   }
 
@@ -108,6 +112,11 @@ export class Ledger implements EventLog {
 
   vm(id: number): VmRecord | undefined {
     return this.#vms.get(id);
+  }
+
+  /** The group of the VM with this uuid. */
+  groupOf(uuid: string): GroupName | undefined {
+    return this.#uuids.get(uuid);
   }
 
   group(name: GroupName): GroupMemory {
@@ -168,7 +177,7 @@ export class Ledger implements EventLog {
   #apply(change: Change): void {
     for (const vm of change.putVms ?? []) {
       this.#vms.set(vm.id, vm);
-      this.#uuids.add(vm.uuid);
+      this.#uuids.set(vm.uuid, vm.group);
     }
     for (const id of change.deleteVms ?? []) {
       const gone = this.#vms.get(id);

@@ -65,13 +65,15 @@ export class Removals {
     const reason = `${owner} deleted it`;
     if (group !== undefined && phase === 'in-service') {
       const drainMs = graceMs ?? this.#drainGraceMs(group);
-      const draining = inPhase(record, 'draining', nowMs, { deadlineAtMs: nowMs + drainMs, reason });
+      const leaves = inPhase(record, 'draining', nowMs, { step: 'draining', deadlineAtMs: nowMs + drainMs, reason });
+      const draining: VmRecord = { ...leaves, leaving: 'asked' };
       return {
         putVms: [draining],
         events: [drainingEvent(record, reason, drainMs)],
       };
     }
-    if (phase === 'draining') return {};
+    // It may have been on its way out for another reason, which could be taken back.
+    if (phase === 'draining') return { putVms: [{ ...record, leaving: 'asked', reason }] };
     // Asked politely only when somebody says for how long, and only a guest that may be listening.
     const polite = (graceMs !== undefined && phase === 'in-service') || kind === 'existing';
     const next = polite

@@ -12,9 +12,14 @@ export function joinSnapshot(
   records: Iterable<VmRecord>,
   inFlight: { has(vmId: number): boolean },
   atMs: number,
+  unhealthy: (vmId: number) => string | undefined = () => undefined,
 ): Snapshot {
   const byHost = new Map(hosts.map((host) => [host.name, host]));
-  const vms = Array.from(records, (record) => joinVm(record, byHost.get(record.host), inFlight));
+  const vms = Array.from(records, (record): VmView => {
+    const view = joinVm(record, byHost.get(record.host), inFlight);
+    const reason = unhealthy(record.id);
+    return reason === undefined ? view : { ...view, unhealthy: reason };
+  });
   return { atMs, hosts, vms };
 }
 

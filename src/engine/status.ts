@@ -1,10 +1,13 @@
 // What the edges see of the engine: pictures made on demand from records, memory and the hosts' last answers.
 // Not here: changing anything (engine). Nothing here waits for a host, except what is asked of one guest (console, addresses).
 
+import type { Decision } from '../core/decision.ts';
 import type { GroupName, HostName, HostView, VmRecord } from '../core/model.ts';
 import { ENDED_STATES, type Operation, type Progress } from '../core/operation.ts';
+import { whyText } from '../core/why-text.ts';
 import { isFault } from '../ports/fault.ts';
 import type { GuestAddress, Hypervisor } from '../ports/hypervisor.ts';
+import type { Recorder } from '../ports/recorder.ts';
 import { type FabricParts, noVm, refuse } from './fabric-parts.ts';
 import { hostStatus } from './host-status.ts';
 import type { HostWatch } from './host-watch.ts';
@@ -12,6 +15,7 @@ import type { Images } from './images.ts';
 import type { Ledger } from './ledger.ts';
 import { numberOf } from './numbers.ts';
 import { joinVm } from './snapshot.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { Turn } from './turn.ts';
 import type {
   CommandResult,
@@ -28,6 +32,7 @@ import type {
   Tokens,
   VmQuery,
   VmStatus,
+  WhyRecord,
 } from './view.ts';
 import { vmStatus } from './vm-status.ts';
 import type { Worker } from './worker.ts';
@@ -42,6 +47,8 @@ export interface StatusParts {
   readonly tokens: Tokens;
   /** What the hosts' numbers are bound to. */
   readonly keys: ReadonlyMap<HostName, string>;
+  readonly surroundings: Surroundings;
+  readonly recorder: Pick<Recorder, 'find'>;
 }
 
 const GUEST_MS = 15_000;
@@ -58,8 +65,13 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
   readonly #turn: Turn;
   readonly #worker: Worker;
   readonly #keys: ReadonlyMap<HostName, string>;
+  protected readonly surroundings: Surroundings;
+  readonly #recorder: Pick<Recorder, 'find'>;
 
-  protected constructor({ parts, hosts, policies, turn, worker, images, tokens, keys }: StatusParts) {
+  protected constructor(status: StatusParts) {
+    const { parts, hosts, policies, turn, worker, images, tokens, keys } = status;
+    this.surroundings = status.surroundings;
+    this.#recorder = status.recorder;
     this.ledger = parts.ledger;
     this.hostWatches = hosts;
     this.hostsByName = parts.hosts;
@@ -140,8 +152,27 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
       file: loaded.file,
       memory: this.ledger.group(name).durable,
       vms: this.#statuses((record) => record.group === name),
+      candidates: this.surroundings.candidates.statusOf(name),
+      templates: this.surroundings.templates.statusOf(name),
       ...(evaluation && { lastDecision: evaluation.decision, lastDecisionAt: evaluation.at }),
     };
+  }
+
+  async why(name: GroupName, at?: string): Promise<CommandResult<WhyRecord>> {
+    const evaluation = this.#turn.evaluations.get(name);
+    if (!this.policies.has(name) && evaluation === undefined) return refuse('not-found', `there is no group ${name}`);
+    if (at === undefined) {
+      if (evaluation !== undefined) return { ok: true, value: whyOf(evaluation) };
+      return refuse('not-found', `group ${name} has not been evaluated yet`);
+    }
+    const recorded = await this.#recorder.find(name, at);
+    const decision = recorded?.decisions.find((one) => one.group === name);
+    if (recorded !== undefined && decision !== undefined)
+      return { ok: true, value: whyOf({ at: recorded.at, decision }) };
+    // Older than what is recorded: those that changed something are kept for longer.
+    const [kept] = await this.history.decisions({ group: name, limit: 1, until: at });
+    if (kept !== undefined) return { ok: true, value: whyOf({ at: kept.at, decision: kept }) };
+    return refuse('not-found', `nothing is kept about group ${name} from ${at} or before`, 'at');
   }
 
   vms(): readonly VmStatus[] {
@@ -201,8 +232,10 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
     const { group, phaseAtMs, uuid } = record;
     const cpuPercent =
       group === undefined ? this.#turn.cpuPercentOf(uuid) : this.ledger.group(group).transient.cpu[uuid]?.percent;
+    const unhealthy = this.surroundings.health.unhealthy(record.id);
     return vmStatus({
       view: joinVm(record, host),
+      unhealthy,
       host,
       condition: watch?.condition,
       phaseAt: this.#parts.clock.wallOf(phaseAtMs),
@@ -305,11 +338,19 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
   }
 }
 
+function whyOf({ at, decision }: { readonly at: string; readonly decision: Decision }): WhyRecord {
+  return { at, decision, text: whyText(decision) };
+}
+
 /** What is not a picture but a command: the engine's own. */
 type CommandName =
   | 'setDesired'
   | 'pause'
   | 'resume'
+  | 'suspend'
+  | 'refresh'
+  | 'postMetric'
+  | 'setVm'
   | 'cordon'
   | 'uncordon'
   | 'createVms'

@@ -4,15 +4,18 @@ import { decide } from '../core/decide.ts';
 import type { Decision, DecisionSummary, LoggedDecision } from '../core/decision.ts';
 import type { NewEvent } from '../core/events.ts';
 import type { CpuSample, Memory } from '../core/memory.ts';
-import type { DomainObservation, HostView, VmRecord } from '../core/model.ts';
+import type { DomainObservation, GroupView, HostView, Snapshot, VmRecord } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 import { sampleCpu } from '../core/series.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ids } from '../ports/ids.ts';
+import type { Recorder } from '../ports/recorder.ts';
 import { adoptStrays } from './adopt.ts';
+import type { Candidates } from './candidates.ts';
 import type { HostWatch } from './host-watch.ts';
 import type { Change, Ledger, LedgerState } from './ledger.ts';
 import { intentsOf } from './records.ts';
+import { refreshEvents } from './refresh-events.ts';
 import type { FabricSettings } from './settings.ts';
 import { joinSnapshot, joinVm } from './snapshot.ts';
 import type { HostCondition, Telemetry } from './view.ts';
@@ -27,6 +30,16 @@ export interface TurnParts {
   readonly worker: Worker;
   readonly owner: string;
   readonly settings: () => FabricSettings;
+  /** What is known of a policy's group besides its VMs. */
+  readonly groupView: (policy: Policy) => GroupView;
+  /** Why a VM counts as unhealthy. */
+  readonly unhealthy: (vmId: number) => string | undefined;
+  /** The template that a VM of the group is forked from on a host. */
+  readonly templateOf: (policy: Policy, host: string) => string | undefined;
+  readonly candidates: Candidates;
+  /** Told every evaluation. */
+  readonly onDecided: (decisions: readonly Decision[]) => void;
+  readonly recorder: Pick<Recorder, 'record'>;
   /** A turn waits for healthy hosts this long at most; a slower answer is used by a later turn. */
   readonly observeBudgetMs: number;
   /** A CPU value older than this is missing data to decisions. */
@@ -90,21 +103,41 @@ export class Turn {
   }
 
   #decide(state: LedgerState, views: readonly HostView[], policies: ReadonlyMap<string, Policy>): Change {
-    const { clock, settings, telemetry, worker, staleAfterMs } = this.#parts;
+    const { candidates, clock, onDecided, recorder, settings, telemetry } = this.#parts;
     const nowMs = clock.nowMs();
-    const joined = joinSnapshot(views, state.vms.values(), worker.busy, nowMs);
-    const { placement, placements } = settings();
+    const inForce = [...policies.values()];
+    const snapshot = this.#snapshot(state, views, [...inForce, ...candidates.policies], nowMs);
+    const { decisions, memory } = decide(snapshot, inForce, state.memory, nowMs, settings().placements);
+    const decideMs = clock.nowMs() - nowMs;
+    for (const decision of decisions) telemetry.decided(decision.group, decideMs / 1000, decision);
+    recorder.record({
+      at: clock.wall(),
+      nowMs,
+      snapshot,
+      policies: inForce,
+      memory: state.memory,
+      decisions,
+      memoryAfter: memory,
+    });
+    candidates.decide(snapshot, nowMs);
+    onDecided(decisions);
+    return this.#changeFor(decisions, memory, decideMs, state, policies);
+  }
+
+  #snapshot(state: LedgerState, views: readonly HostView[], policies: readonly Policy[], nowMs: number): Snapshot {
+    const { groupView, settings, staleAfterMs, unhealthy, worker } = this.#parts;
+    const joined = joinSnapshot(views, state.vms.values(), worker.busy, nowMs, unhealthy);
+    const { placement } = settings();
     const { lastHost } = state;
-    const snapshot = {
+    const groups = new Map<string, GroupView>();
+    for (const policy of policies) groups.set(policy.group, merged(groups.get(policy.group), groupView(policy)));
+    return {
       ...joined,
       staleAfterMs,
+      groups: Object.fromEntries(groups),
       ...(placement !== undefined && { placement }),
       ...(lastHost !== undefined && { lastHost }),
     };
-    const { decisions, memory } = decide(snapshot, [...policies.values()], state.memory, nowMs, placements);
-    const decideMs = clock.nowMs() - nowMs;
-    for (const decision of decisions) telemetry.decided(decision.group, decideMs / 1000, decision);
-    return this.#changeFor(decisions, memory, decideMs, state, policies);
   }
 
   /** Percent of its vCPUs that a VM without a group uses; undefined while nobody knows. */
@@ -138,7 +171,7 @@ export class Turn {
     state: LedgerState,
     policies: ReadonlyMap<string, Policy>,
   ): Change {
-    const { clock, ids, owner } = this.#parts;
+    const { clock, ids, owner, templateOf } = this.#parts;
     const at = clock.wall();
     const putVms: VmRecord[] = [];
     const events: NewEvent[] = [];
@@ -149,6 +182,12 @@ export class Turn {
       this.evaluations.set(decision.group, { decision, at });
       const policy = policies.get(decision.group);
       if (policy === undefined) continue;
+      const [before, after] = [state.memory[decision.group]?.durable, memory[decision.group]?.durable];
+      events.push(...refreshEvents(decision, before?.refresh, after?.refresh));
+      const { group } = decision;
+      // A refresh that turns back begins anew.
+      if (before?.breaker.openedAtMs !== undefined && after?.breaker.openedAtMs === undefined)
+        events.push({ type: 'breaker.closed', group });
       const acts = decision.actions.length > 0 || decision.desired !== decision.desiredBefore;
       if (!acts && !this.#newShape(decision)) continue;
       const id = ids.uuid();
@@ -164,8 +203,16 @@ export class Turn {
         events.push({ type: 'group.changed', group: decision.group, change });
       }
       events.push({ type: 'decision.made', group: decision.group, decision: summaryOf(decision, id, decideMs, clock) });
-      const at2 = { operation: id, nowMs: clock.nowMs(), nextVmId, owner };
-      const intents = intentsOf(decision, policy, at2, state.vms, () => ids.uuid());
+      const previous = memory[decision.group]?.durable.refresh?.from;
+      const context = {
+        operation: id,
+        nowMs: clock.nowMs(),
+        nextVmId,
+        owner,
+        templateOf: (host: string) => templateOf(policy, host),
+        ...(previous && { previous }),
+      };
+      const intents = intentsOf(decision, policy, context, state.vms, () => ids.uuid());
       putVms.push(...intents.putVms);
       events.push(...intents.events);
       nextVmId = intents.nextVmId;
@@ -206,6 +253,22 @@ function nextSample(before: CpuSample | undefined, domain: DomainObservation): C
 /** False for a host whose very first answer is still awaited. */
 function isKnown(view: HostView): boolean {
   return view.last !== undefined || view.reason !== undefined;
+}
+
+/** A group has several policies when some only observe: what any of them measures is in its view. */
+function merged(before: GroupView | undefined, view: GroupView): GroupView {
+  if (before === undefined) return view;
+  return {
+    ...before,
+    ...view,
+    ...((before.outside ?? view.outside) && { outside: { ...before.outside, ...view.outside } }),
+    ...((before.schedules ?? view.schedules) && {
+      schedules: [...(before.schedules ?? []), ...(view.schedules ?? [])],
+    }),
+    ...((before.forecasts ?? view.forecasts) && {
+      forecasts: [...(before.forecasts ?? []), ...(view.forecasts ?? [])],
+    }),
+  };
 }
 
 function moverOf(decision: Decision): 'policy' | 'user' | 'limits' {

@@ -4,7 +4,7 @@
 import type { CatalogImage, ImageSource, Scope, Token } from '../core/catalog.ts';
 import type { Choice, Decision } from '../core/decision.ts';
 import type { LoggedEvent } from '../core/events.ts';
-import type { DurableMemory } from '../core/memory.ts';
+import type { DurableMemory, Suspendable } from '../core/memory.ts';
 import type { Flavor, GroupName, HostCapacity, HostName, HostTraits, VmRecord } from '../core/model.ts';
 import type {
   CreateRequest,
@@ -61,6 +61,8 @@ export interface VmStatus {
   readonly desired: 'running' | 'paused' | 'stopped' | 'absent';
   /** Why `state` is not `desired`, in words for people; absent when it is. */
   readonly difference?: string;
+  /** Why its health check counts it as unhealthy; absent when it does not. */
+  readonly unhealthy?: string;
   /** Percent of its vCPUs, as last measured. */
   readonly cpuPercent?: number;
   readonly vcpus?: number;
@@ -79,7 +81,52 @@ export interface GroupStatus {
   readonly lastDecision?: Decision;
   readonly lastDecisionAt?: string;
   readonly vms: readonly VmStatus[];
+  /** Policies of this group that only observe, by name. */
+  readonly candidates: readonly CandidateStatus[];
+  /** Hosts where VMs of this group can be forked now, and those where that is not possible, with the reason. */
+  readonly templates: readonly TemplateStatus[];
 }
+
+/** A policy that decides beside the one in force, and acts not. */
+export interface CandidateStatus {
+  readonly name: string;
+  readonly file: string;
+  readonly policy: Policy;
+  /** The size the group would have by now if this policy had acted since it was loaded. */
+  readonly desired?: number;
+  readonly lastDecision?: Decision;
+}
+
+export interface TemplateStatus {
+  readonly host: HostName;
+  readonly state: 'ready' | 'making' | 'impossible' | 'waiting';
+  readonly key?: string;
+  readonly bytes?: number;
+  /** Why it is not ready, in words for people. */
+  readonly reason?: string;
+}
+
+/** The answer to "why is the group this size?", now or at a past moment. */
+export interface WhyRecord {
+  readonly at: string;
+  readonly decision: Decision;
+  /** One readable paragraph. */
+  readonly text: string;
+}
+
+export interface PostedMetric {
+  readonly name: string;
+  /** Finite. */
+  readonly value: number;
+  readonly vmId?: number;
+}
+
+export interface VmChange {
+  readonly isProtected?: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export type RefreshVerb = 'pause' | 'resume' | 'rollback' | 'cancel';
 
 export type CommandResult<T> =
   | { readonly ok: true; readonly value: T }
@@ -166,6 +213,16 @@ export interface EngineView extends Fabric {
   /** A paused group launches and removes nothing; what is under way is finished. */
   pause(group: GroupName): Promise<CommandResult<GroupStatus>>;
   resume(group: GroupName): Promise<CommandResult<GroupStatus>>;
+  /** From now on exactly these parts are suspended; none: everything goes on. */
+  suspend(group: GroupName, processes: readonly Suspendable[]): Promise<CommandResult<GroupStatus>>;
+  /** Steers a rolling refresh. `conflict` when none is under way, or it is not in a state for it. */
+  refresh(group: GroupName, verb: RefreshVerb): Promise<CommandResult<GroupStatus>>;
+  /** `at` (RFC 3339) absent: the latest. `not-found`: no such group, or nothing is kept from then. */
+  why(group: GroupName, at?: string): Promise<CommandResult<WhyRecord>>;
+  /** A number for the metric `posted NAME` of a group's policy; `vmId`: of one of its VMs. Takes effect with the next turn. */
+  postMetric(group: GroupName, metric: PostedMetric): Promise<CommandResult<undefined>>;
+  /** What people say about a VM. Labels are replaced as a whole. */
+  setVm(id: number, change: VmChange, caller: Caller): Promise<CommandResult<VmStatus>>;
 
   readonly history: Pick<Store, 'decision' | 'decisions' | 'answer' | 'keepAnswer'>;
   readonly log: EventLog;
@@ -283,6 +340,8 @@ export interface EventLog {
 export interface Telemetry {
   polled(host: HostName, seconds: number, outcome: 'ok' | 'failed'): void;
   decided(group: GroupName, seconds: number, decision: Decision): void;
+  /** What a policy that only observes would have. */
+  observed(group: GroupName, candidate: string, decision: Decision): void;
   /** `group`: empty for VMs without one. */
   stepped(group: GroupName, step: string, seconds: number, outcome: 'ok' | 'retry' | 'failed'): void;
   turnEnded(seconds: number): void;

@@ -9,9 +9,10 @@ export interface VmStatusParts {
   readonly condition: HostCondition | undefined;
   readonly phaseAt: string;
   readonly cpuPercent?: number | undefined;
+  readonly unhealthy?: string | undefined;
 }
 
-export function vmStatus({ view, host, condition, phaseAt, cpuPercent }: VmStatusParts): VmStatus {
+export function vmStatus({ view, host, condition, phaseAt, cpuPercent, unhealthy }: VmStatusParts): VmStatus {
   const { domain, record } = view;
   const state = stateOf(host, view);
   const desired = desiredOf(record);
@@ -23,6 +24,7 @@ export function vmStatus({ view, host, condition, phaseAt, cpuPercent }: VmStatu
     phaseAt,
     ...(difference !== undefined && { difference }),
     ...(cpuPercent !== undefined && { cpuPercent }),
+    ...(unhealthy !== undefined && { unhealthy }),
     ...(domain && { vcpus: domain.vcpus, memoryMiB: domain.memoryMiB }),
     ...(domain?.cpuTimeNs !== undefined && { cpuTimeNs: domain.cpuTimeNs }),
   };

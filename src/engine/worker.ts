@@ -4,19 +4,23 @@
 import type { NewEvent } from '../core/events.ts';
 import type { BreakerMemory, DurableMemory } from '../core/memory.ts';
 import type { HostView, Image, VmRecord, VmView } from '../core/model.ts';
-import { nextStep, type StepTiming } from '../core/steps.ts';
+import { noteRefreshFailure } from '../core/refresh.ts';
+import { type Conduct, nextStep } from '../core/steps.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type Fault, isFault } from '../ports/fault.ts';
+import type { HookCaller } from '../ports/hook-caller.ts';
 import type { Hypervisor } from '../ports/hypervisor.ts';
 import type { ImageStore } from '../ports/image-store.ts';
 import type { Prober } from '../ports/prober.ts';
-import { type Doing, executors, failedLaunch, type Outcome, type StepContext } from './executors.ts';
 import type { Change, Ledger } from './ledger.ts';
 import type { Log } from './log.ts';
 import { withOperations } from './operations.ts';
-import { aboutVm } from './records.ts';
+import { aboutVm, forgetting } from './records.ts';
 import { Slots } from './slots.ts';
 import { joinVm } from './snapshot.ts';
+import { executors } from './steps/executors.ts';
+import { failedLaunch } from './steps/failed-launch.ts';
+import type { Doing, Outcome, StepContext } from './steps/outcome.ts';
 import type { Telemetry } from './view.ts';
 
 export interface WorkerOptions {
@@ -28,7 +32,10 @@ export interface WorkerOptions {
   readonly telemetry: Telemetry;
   readonly log: Log;
   readonly hosts: ReadonlyMap<string, { readonly hypervisor: Hypervisor; view(): HostView }>;
-  readonly timing: (group: string | undefined) => StepTiming;
+  readonly hooks: HookCaller;
+  readonly balancing: StepContext['balancing'];
+  readonly onForkFailed: (host: string, template: string, reason: string) => void;
+  readonly conduct: (group: string | undefined) => Conduct;
   readonly random: () => number;
 }
 
@@ -38,6 +45,8 @@ const STEPS_PER_HOST = 4;
 const STEP_DEADLINE_MS = 60_000;
 /** Bringing an image ends itself when nothing moves; this is for one that trickles. */
 const IMAGE_STEP_DEADLINE_MS = 6 * 3_600_000;
+/** Steps that load no host: they wait for somebody to answer. */
+const WAITING: ReadonlySet<Doing['kind']> = new Set(['ask-hook', 'await-sessions', 'enter', 'personalise', 'probe']);
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 15_000;
 /** Forgotten uuids are remembered this long, against pictures that are older. */
@@ -91,8 +100,8 @@ export class Worker {
   }
 
   #next(vm: VmView, host: HostView | undefined): Doing | undefined {
-    const { timing, clock } = this.#options;
-    const step = nextStep(vm, timing(vm.record.group), host?.state === 'up', clock.nowMs());
+    const { conduct, clock } = this.#options;
+    const step = nextStep(vm, conduct(vm.record.group), host?.state === 'up', clock.nowMs());
     return step.kind === 'wait' ? undefined : step;
   }
 
@@ -145,11 +154,11 @@ export class Worker {
     // Not within the try: when the store refuses, the step has succeeded all the same. A full disk is no failed launch.
     await this.#keep(record, outcome);
     telemetry.stepped(record.group ?? '', step.kind, seconds(), 'ok');
-    return undefined;
+    return outcome.kind === 'progress' ? outcome.napMs : undefined;
   }
 
   #execute(record: VmRecord, step: Doing, hypervisor: Hypervisor): Promise<Outcome> {
-    const { clock, images, onImagePlaced, prober, timing } = this.#options;
+    const { balancing, clock, conduct, hooks, images, onForkFailed, onImagePlaced, prober } = this.#options;
     const run = executors[step.kind] as (r: VmRecord, s: Doing, c: StepContext) => Promise<Outcome>;
     const work = () =>
       clock.deadline(
@@ -162,12 +171,15 @@ export class Worker {
             images,
             onImageBytes: (bytes) => this.imageBytes.set(record.id, bytes),
             onImagePlaced: (image) => onImagePlaced(record.host, image),
-            shutdownDeadlineMs: timing(record.group).shutdownDeadlineMs,
+            onForkFailed: (template, reason) => onForkFailed(record.host, template, reason),
+            conduct: conduct(record.group),
+            hooks,
+            balancing,
             signal,
           }),
         this.#stop.signal,
       );
-    if (step.kind === 'probe') return work();
+    if (WAITING.has(step.kind) || (step.kind === 'wake' && record.way === 'paused')) return work();
     // Those that wait for the same image must not keep others from their steps.
     if (step.kind === 'place-image') return work().finally(() => this.imageBytes.delete(record.id));
     const slots = this.#slots.get(record.host) ?? new Slots(STEPS_PER_HOST);
@@ -219,8 +231,8 @@ export class Worker {
       };
     }
     if (outcome.kind === 'progress') {
-      const { kind: _kind, ...facts } = outcome;
-      return { putVms: [{ ...current, ...facts, changedAtMs: nowMs, tries: 0 }] };
+      const { events = [], facts, forgets = [] } = outcome;
+      return { putVms: [{ ...forgetting(current, forgets), ...facts, changedAtMs: nowMs, tries: 0 }], events };
     }
     return { putVms: [outcome.record], ...breakerChange(current, outcome, ledger, clock) };
   }
@@ -248,7 +260,9 @@ function breakerChange(
   } else if (before.openedAtMs !== undefined && after.openedAtMs === undefined) {
     events.push({ type: 'breaker.closed', group: record.group });
   }
-  const durable: DurableMemory = { ...memory.durable, breaker: after };
+  const failed = after.failures > before.failures || after.lastReason !== before.lastReason;
+  const counted = failed ? noteRefreshFailure(memory.durable, record) : memory.durable;
+  const durable: DurableMemory = { ...counted, breaker: after };
   return { events, memory: { [record.group]: { ...memory, durable } } };
 }
 

@@ -6,9 +6,10 @@
  * - `busy`: the thing is held by another job. Retry later.
  * - `conflict`: something else of that name or address is there. Retrying the same will not help.
  * - `refused`: the hypervisor understood and said no (bad XML, no space, no right, absent image). Retrying the same will not help.
+ * - `gone`: what was asked for is not there (any more).
  * - `aborted`: we cancelled it.
  */
-export type FaultKind = 'unreachable' | 'timed-out' | 'busy' | 'conflict' | 'refused' | 'aborted';
+export type FaultKind = 'unreachable' | 'timed-out' | 'busy' | 'conflict' | 'refused' | 'gone' | 'aborted';
 
 export class Fault extends Error {
   readonly kind: FaultKind;

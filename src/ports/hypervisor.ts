@@ -21,10 +21,48 @@ export interface VmSpec {
   readonly flavor: Flavor;
   /** Its port is the one that is forwarded where ports are; absent: 80. */
   readonly ready?: ReadyCheck;
+  /** The key of the template it is forked from (`makeTemplate`): its disk is an overlay of that one's, and it begins with its memory. */
+  readonly template?: string;
   /** Given to the guest as a NoCloud seed image, made and removed with the disk. */
   readonly cloudInit?: CloudInit;
   /** Written into the domain's XML; the adapter adds the endpoint when it assigns one. */
   readonly metadata: VmMetadata;
+}
+
+/** What a template is made from. VMs of the same image, flavor and setup share it, whatever group they are in. */
+export interface TemplateSpec {
+  readonly image: Image;
+  readonly flavor: Flavor;
+  readonly ready: ReadyCheck;
+  /** Told to the template's guest; its host name is the template's. */
+  readonly cloudInit?: CloudInit;
+}
+
+/** A saved template on a host. */
+export interface SavedTemplate {
+  readonly key: string;
+  /** Of the saved memory and the frozen disk together. */
+  readonly bytes: number;
+}
+
+/** Who a guest shall be, told to it by its agent. */
+export interface GuestIdentity {
+  readonly hostname: string;
+  /** 32 hex digits, as in /etc/machine-id. */
+  readonly machineId: string;
+  /**
+   * `fork`: everything that a copy of another guest must have of its own: host name, machine id, entropy, ssh host keys, clock, and where
+   * guests share a network card address and address, the link being down until then. `woken`: the clock, which stood still.
+   */
+  readonly after: 'fork' | 'woken';
+}
+
+/** What a poll brings beyond states and CPU counters. */
+export interface ObserveWants {
+  /** By uuid, whose counters are wanted each time although they are not ours; those of other strangers may then be a few polls old. Absent: everybody's. */
+  readonly isWatched?: (uuid: string) => boolean;
+  /** By uuid, of whom `stats` are wanted, at most a few seconds old. Absent: of nobody. */
+  readonly wantsStats?: (uuid: string) => boolean;
 }
 
 export interface HostInfo {
@@ -67,10 +105,10 @@ export interface Hypervisor {
 
   /**
    * One poll: every domain of the host, with state and CPU counter, and the host's capacity. Cheap enough for each second:
-   * it never waits for a stuck QEMU. All domains or a `Fault`, never a silently shorter list. `isWatched` says, by uuid, whose counters
-   * are wanted each time although they are not ours; those of other strangers may then be a few polls old. Absent: everybody's.
+   * it never waits for a stuck QEMU. All domains or a `Fault`, never a silently shorter list. `stats` are read aside, at a slower beat,
+   * and come with a later poll; one stuck QEMU delays at most those.
    */
-  observe(signal: AbortSignal, isWatched?: (uuid: string) => boolean): Promise<HostObservation>;
+  observe(signal: AbortSignal, wants?: ObserveWants): Promise<HostObservation>;
 
   /**
    * Yields whenever something changed on the host (a domain started, stopped, was defined…; a connection came back), so that a
@@ -109,6 +147,46 @@ export interface Hypervisor {
 
   /** Starts a defined domain. One that runs already is no error. */
   start(uuid: string, signal: AbortSignal): Promise<void>;
+
+  /**
+   * The key of the template that VMs of this spec would be forked from on this host now: it changes with image, flavor, setup, the versions of
+   * libvirt and QEMU, the host's CPU and how domains are made. `refused`: a fork is not possible on this host, and why (an unknown format
+   * of saved memory, say).
+   */
+  templateKey(spec: TemplateSpec, signal: AbortSignal): Promise<string>;
+
+  /**
+   * Boots a VM of this spec, waits until it serves and its agent answers, saves its memory and freezes its disk. Where the template is there
+   * already, nothing is done. What an interrupted try left is removed first; half a template never counts. Takes as long as a boot and a
+   * save; `signal` ends it and removes what there is. `refused`: no agent answers in the guest, no space, or the saved memory is not of a
+   * form we know. The domain is not among `observe`'s as a VM of ours.
+   */
+  makeTemplate(
+    spec: TemplateSpec,
+    isReady: (endpoint: Endpoint | undefined, signal: AbortSignal) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<SavedTemplate>;
+
+  /** Whole ones only. */
+  listTemplates(signal: AbortSignal): Promise<readonly SavedTemplate[]>;
+
+  /** `conflict` while a disk in the pool or a domain refers to its disk: the memory goes, the disk stays until nobody does. An absent one is no error. */
+  removeTemplate(key: string, signal: AbortSignal): Promise<void>;
+
+  /**
+   * In place of `start`, for a spec with `template`, after `createDisk` and `define`: the domain runs from the template's memory, with its own name,
+   * uuid, card address and disk. One that runs already is no error. `refused` when the template is gone or its header is not as it should be.
+   */
+  fork(spec: VmSpec, signal: AbortSignal): Promise<void>;
+
+  /** Makes a forked or woken guest its own, by its agent. Repeating it is no error. `busy`: the agent does not answer yet; `refused`: the guest cannot. */
+  personalise(uuid: string, identity: GuestIdentity, signal: AbortSignal): Promise<void>;
+
+  /** Saves a running or paused domain's memory; it is stopped then, and the next `start` goes on from there. One that does not run is `conflict`, one saved already no error. */
+  save(uuid: string, signal: AbortSignal): Promise<void>;
+
+  /** Whether the guest's agent answers, within `timeoutMs`. */
+  agentAnswers(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<boolean>;
 
   /** Stops and continues the vCPUs. One that is so already is no error; one that does not run is `conflict`. */
   pause(uuid: string, signal: AbortSignal): Promise<void>;

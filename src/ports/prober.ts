@@ -1,8 +1,13 @@
-// Port: asking a guest whether it serves. Only an answer counts; an accepted connection does not.
+// Port: asking a guest over the network whether it serves. Checks by guest agent are the hypervisor's.
 
 import type { Endpoint, ReadyCheck } from '../core/model.ts';
 
+export type NetworkCheck = Exclude<ReadyCheck, { agent: true }>;
+
 export interface Prober {
-  /** True when the endpoint answered the check within `timeoutMs` (HTTP status 200–399). False for everything else; never throws except `Fault('aborted')`. */
-  probe(endpoint: Endpoint, check: ReadyCheck, timeoutMs: number, signal: AbortSignal): Promise<boolean>;
+  /**
+   * True when the endpoint answered the check within `timeoutMs`: HTTP status 200–399; TCP: it accepted and did not hang up for 50 ms. False for everything else; never throws except
+   * `Fault('aborted')`.
+   */
+  probe(endpoint: Endpoint, check: NetworkCheck, timeoutMs: number, signal: AbortSignal): Promise<boolean>;
 }

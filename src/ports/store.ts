@@ -23,6 +23,8 @@ export interface StoredState {
   /** Hosts that take no new VMs, with the reason. */
   readonly cordons: Readonly<Record<HostName, string>>;
   readonly lastHost?: HostName;
+  /** The learned load of groups, as text (core/load-history). */
+  readonly loads: Readonly<Record<GroupName, string>>;
 }
 
 /** The numeric id of something that clients of the seeds' API call by number: positive, per kind, never reused. */
@@ -66,6 +68,8 @@ export interface StoreChanges {
   readonly putNumbers?: readonly Numbered[];
   /** Null ends a cordon. */
   readonly putCordons?: Readonly<Record<HostName, string | null>>;
+  /** A group's learned load, in place of what was kept of it. */
+  readonly putLoads?: Readonly<Record<GroupName, string>>;
   readonly lastHost?: HostName;
 }
 
@@ -95,6 +99,8 @@ export interface Store {
     readonly group?: GroupName;
     readonly limit: number;
     readonly before?: string;
+    /** Only those made at this time (RFC 3339) or earlier. */
+    readonly until?: string;
   }): Promise<readonly LoggedDecision[]>;
   decision(id: string): Promise<LoggedDecision | undefined>;
   /** Newest first, ended ones too (the newest 10 000 of those are kept). `before`: only those older than this operation. */

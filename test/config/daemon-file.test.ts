@@ -36,6 +36,8 @@ const DEFAULTS: DaemonConfig = {
   flavors: DEFAULT_FLAVORS,
   log: { level: 'info' },
   events: { keep: 100_000 },
+  balancers: [],
+  record: { keepBytes: 256 * 1024 * 1024 },
 };
 
 describe('the configuration', () => {
@@ -62,6 +64,11 @@ describe('the configuration', () => {
     ]);
     expect(rich.images.map(({ kind }) => kind)).toEqual(['built', 'source', 'file', 'file']);
     expect(rich.stateDir).toBe('/var/lib/virtscale');
+    expect(rich.balancers.map(({ name, kind }) => [name, kind])).toEqual([
+      ['front', 'haproxy'],
+      ['other', 'file'],
+    ]);
+    expect(rich.prometheus).toEqual({ url: 'http://127.0.0.1:9090', timeoutMs: 2000 });
   });
 
   it('takes everything from its file, paths relative to it', () => {
@@ -81,6 +88,13 @@ flavors:
   - { name: big, vcpus: 4, memory: 2G, disk: 10G }
 log: { level: debug }
 events: { keep: 5000 }
+prometheus: { url: http://127.0.0.1:9090/prom/, timeout: 500ms }
+balancers:
+  - { name: front, type: haproxy, socket: /run/haproxy/admin.sock, backend: web }
+  - { name: back, type: haproxy, socket: 127.0.0.1:9999, backend: web }
+  - { name: other, type: file, file: web.conf, format: nginx, reload: [nginx, -s, reload] }
+  - { name: plain, type: file, file: /etc/web.cfg, format: haproxy, backend: b }
+record: { keep: 1G }
 `;
     expect(accepted(text)).toEqual({
       file: '/srv/cwd/conf/virtscale.yaml',
@@ -120,6 +134,21 @@ events: { keep: 5000 }
       flavors: [{ name: 'big', vcpus: 4, memoryMiB: 2048, diskGiB: 10 }],
       log: { level: 'debug' },
       events: { keep: 5000 },
+      prometheus: { url: 'http://127.0.0.1:9090/prom', timeoutMs: 500 },
+      balancers: [
+        { kind: 'haproxy', name: 'front', socket: { path: '/run/haproxy/admin.sock' }, backend: 'web' },
+        { kind: 'haproxy', name: 'back', socket: { host: '127.0.0.1', port: 9999 }, backend: 'web' },
+        {
+          kind: 'file',
+          name: 'other',
+          file: '/srv/cwd/conf/web.conf',
+          format: 'nginx',
+          backend: 'other',
+          reload: ['nginx', '-s', 'reload'],
+        },
+        { kind: 'file', name: 'plain', file: '/etc/web.cfg', format: 'haproxy', backend: 'b' },
+      ],
+      record: { keepBytes: 1024 ** 3 },
     });
   });
 

@@ -1,10 +1,11 @@
 // What virtscale.yaml says about placement: algorithm, modules, overcommit, labels, reserved amounts.
 
 import { describe, expect, it } from 'vitest';
-import type { DaemonConfig } from '../../src/config/daemon-config.ts';
+import { type DaemonConfig, DEFAULT_FLAVORS } from '../../src/config/daemon-config.ts';
 import { parseDaemonConfig } from '../../src/config/daemon-file.ts';
 import { problemText } from '../../src/config/file-problem.ts';
-import { hostTraitsOf, placementNamesOf } from '../../src/config/host-traits.ts';
+import { hostTraitsOf } from '../../src/config/host-traits.ts';
+import { policyNamesOf } from '../../src/config/policy-names.ts';
 import { PLACEMENT_NAMES } from '../../src/core/placement/registry.ts';
 
 function parsed(text: string) {
@@ -127,6 +128,12 @@ hosts:
 
   it('and the names that policies may use', () => {
     const config = accepted(CONFIG.replace('{ overcommit', '{ modules: [./x.mjs], overcommit'));
-    expect(placementNamesOf(config)).toEqual({ placements: [...PLACEMENT_NAMES, './x.mjs'], hosts: ['b', 'a', 'c'] });
+    expect(policyNamesOf(config)).toEqual({
+      flavors: DEFAULT_FLAVORS,
+      placements: [...PLACEMENT_NAMES, './x.mjs'],
+      hosts: ['b', 'a', 'c'],
+      balancers: [],
+      prometheus: false,
+    });
   });
 });

@@ -45,6 +45,7 @@ async function memoryFixture(network: 'forward' | 'lease'): Promise<HypervisorFi
     memoryMiB: 128,
     patienceMs: 20_000,
     forwards: network === 'forward',
+    bootsTemplates: false,
     leaveHalfMadeDisk: async (vmName) => host.leaveHalfMadeDisk(vmName),
     strangerDefines: async ({ diskOf, ...domain }) =>
       host.strangerDefines({ ...domain, ...(diskOf === undefined ? {} : { disk: diskOf }) }),

@@ -7,6 +7,7 @@ import type { Clock } from '../../src/ports/clock.ts';
 import { Fault, type FaultKind } from '../../src/ports/fault.ts';
 import type { Hypervisor, VmSpec } from '../../src/ports/hypervisor.ts';
 import type { Prober } from '../../src/ports/prober.ts';
+import { describeHypervisorForks, identityOf } from './hypervisor-forks.ts';
 import { describeHypervisorImages, type ImageWithBytes } from './hypervisor-images.ts';
 
 export interface HypervisorFixture {
@@ -31,6 +32,8 @@ export interface HypervisorFixture {
   readonly patienceMs: number;
   /** Forwarded: the endpoint is known from `define` on. */
   readonly forwards: boolean;
+  /** A template's guest can be asked while it is being made. */
+  readonly bootsTemplates: boolean;
   /** Leaves under that VM's name what an interrupted creation leaves. */
   leaveHalfMadeDisk(vmName: string): Promise<void>;
   /** A stranger's domain, off; with the disk of that VM name when one is given. */
@@ -283,6 +286,17 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
       unmake,
     });
 
+    describeHypervisorForks({
+      check,
+      fixture: () => fixture,
+      aSpec,
+      domainOf,
+      until,
+      untilServes,
+      expectFault,
+      unmake,
+    });
+
     describe('definitions', () => {
       check('a defined domain is off, has its size and its metadata, whatever is written in them', async () => {
         const plain = aSpec();
@@ -507,6 +521,7 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
       check('a call whose signal has aborted does nothing and says so', async () => {
         const spec = aSpec();
         const aborted = AbortSignal.abort();
+        const template = { image: fixture.images.good, flavor: spec.flavor, ready: READY };
         const calls = [
           hypervisor.info(aborted),
           hypervisor.observe(aborted),
@@ -516,6 +531,14 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
           hypervisor.createDisk(spec, aborted),
           hypervisor.define(spec, aborted),
           hypervisor.start(spec.uuid, aborted),
+          hypervisor.templateKey(template, aborted),
+          hypervisor.makeTemplate(template, async () => true, aborted),
+          hypervisor.listTemplates(aborted),
+          hypervisor.removeTemplate('0123456789abcdef', aborted),
+          hypervisor.fork({ ...spec, template: '0123456789abcdef' }, aborted),
+          hypervisor.personalise(spec.uuid, identityOf(spec), aborted),
+          hypervisor.save(spec.uuid, aborted),
+          hypervisor.agentAnswers(spec.uuid, 1000, aborted),
           hypervisor.pause(spec.uuid, aborted),
           hypervisor.resume(spec.uuid, aborted),
           hypervisor.reboot(spec.uuid, aborted),
@@ -552,6 +575,11 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
           hypervisor.destroy(spec.uuid, giveUp.signal),
           hypervisor.listDisks(giveUp.signal),
           hypervisor.placeImage(fixture.bootable.image, fixture.bootable.read, () => undefined, giveUp.signal),
+          hypervisor.listTemplates(giveUp.signal),
+          hypervisor.removeTemplate('0123456789abcdef', giveUp.signal),
+          hypervisor.personalise(spec.uuid, identityOf(spec), giveUp.signal),
+          hypervisor.save(spec.uuid, giveUp.signal),
+          hypervisor.agentAnswers(spec.uuid, 60_000, giveUp.signal),
           hypervisor.pause(spec.uuid, giveUp.signal),
           hypervisor.addresses(spec.uuid, giveUp.signal),
           hypervisor.console(spec.uuid, 100, giveUp.signal),

@@ -4,6 +4,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { LoggedDecision } from '../../src/core/decision.ts';
 import type { NewEvent } from '../../src/core/events.ts';
+import type { DurableMemory } from '../../src/core/memory.ts';
 import type { VmRecord } from '../../src/core/model.ts';
 import type { Store, StoredState } from '../../src/ports/store.ts';
 import { storeCatalogContract } from './store-catalog.ts';
@@ -37,6 +38,7 @@ export const EMPTY: StoredState = {
   tokens: [],
   numbers: [],
   cordons: {},
+  loads: {},
 };
 
 export const AT = '2026-01-02T03:04:05.678Z';
@@ -73,10 +75,11 @@ export function aDecision(id: string, group = 'web'): LoggedDecision {
     desired: 2,
     cause: 'rule',
     rule: 'hot',
-    counts: { desired: 1, inService: 1, launching: 0, draining: 0, removing: 0, existing: 1 },
+    counts: { desired: 1, inService: 1, launching: 0, standby: 0, draining: 0, removing: 0, existing: 1 },
     cpuPercent: 81.25,
     cpuByVm: { 'web-1': 81.25 },
     verdicts: [],
+    steps: [{ step: 'rules', from: 1, to: 2, text: 'CPU is above 75 % for 3 s: one more' }],
     limits: [],
     hosts: [{ name: 'h1', chosen: true, text: 'most free memory' }],
     victims: [],
@@ -151,6 +154,76 @@ export function storeContract(name: string, make: (options: StoreOptions) => Pro
       };
       await store.commit({ putVms: [cloud, blank, adopted] });
       expect((await store.load()).vms).toEqual([cloud, blank, adopted]);
+    });
+
+    test('a VM record and a memory with all that groups and policies can bring come back as they went in', async () => {
+      const { store } = await open();
+      const records: readonly VmRecord[] = [
+        aVmRecord(1, {
+          phase: 'standby',
+          step: 'parked',
+          way: 'saved',
+          standby: 'saved',
+          isProtected: true,
+          labels: { priority: '3', 'example.org/team': 'a b' },
+        }),
+        aVmRecord(2, {
+          phase: 'draining',
+          step: 'approved',
+          way: 'fork',
+          template: 'abc',
+          leaving: 'unhealthy',
+          hook: { sinceMs: 5.5, tries: 2 },
+          servedSinceMs: 7,
+          ready: { tcp: { port: 22 } },
+        }),
+        aVmRecord(3, { step: 'personalised', way: 'paused', isProtected: false, ready: { agent: true } }),
+      ];
+      const image = { name: 'backend', path: '/images/backend.qcow2', format: 'qcow2' } as const;
+      const web: DurableMemory = {
+        desired: 3,
+        paused: false,
+        suspended: ['launch', 'remove', 'health', 'schedule'],
+        changes: [
+          { atMs: 5.5, by: 2 },
+          { atMs: 6, by: -1 },
+        ],
+        scheduled: { office: 1000 },
+        observing: true,
+        breaker: { failures: 0 },
+        refresh: {
+          to: 'key',
+          startedAtMs: 1,
+          state: 'rolling-back',
+          resumeAtMs: 2,
+          pausedAtMs: 1.5,
+          failures: 3,
+          passed: 1,
+          total: 4,
+          from: {
+            image,
+            flavor: { name: 'small', vcpus: 1, memoryMiB: 128 },
+            ready: { http: { port: 80, path: '/' } },
+            setup: { sshKeys: ['ssh-ed25519 AAAA me'], userData: '#cloud-config' },
+          },
+          rolledBack: true,
+          reason: 'three launches failed',
+        },
+      };
+      await store.commit({ putVms: records, putMemory: { web } });
+      expect(await store.load()).toMatchObject({ vms: records, memory: { web } });
+      expect((await store.load()).memory['web']).toEqual(web);
+      expect((await store.load()).vms).toEqual(records);
+    });
+
+    test('what was learned of a group replaces what was kept of it', async () => {
+      const { store } = await open();
+      await store.commit({ putLoads: { web: 'one', ['__proto__']: 'odd' } });
+      await store.commit({ putLoads: { web: 'two «ü»' } });
+      expect(Object.entries((await store.load()).loads).toSorted()).toEqual([
+        ['__proto__', 'odd'],
+        ['web', 'two «ü»'],
+      ]);
     });
 
     test('a deleted record is gone and its number is never given again', async () => {
@@ -248,6 +321,31 @@ export function storeContract(name: string, make: (options: StoreOptions) => Pro
       expect(await ids({ limit: 10, before: 'nobody' })).toEqual([]);
       expect(await store.decision('y')).toEqual(aDecision('y', 'db'));
       expect(await store.decision('nobody')).toBeUndefined();
+    });
+
+    test('decisions are read up to a moment, also when the clock was set back meanwhile', async () => {
+      const { store } = await open();
+      const at = (id: string, second: number, group = 'web'): LoggedDecision => ({
+        ...aDecision(id, group),
+        at: `2026-01-02T03:04:${String(second).padStart(2, '0')}.000Z`,
+      });
+      await store.commit({ decisions: [at('a', 10), at('b', 20, 'db'), at('c', 30), at('d', 15), at('e', 40)] });
+      const ids = async (second: number, query: Partial<Parameters<Store['decisions']>[0]> = {}) =>
+        (
+          await store.decisions({
+            limit: 9,
+            until: `2026-01-02T03:04:${String(second).padStart(2, '0')}.000Z`,
+            ...query,
+          })
+        ).map((decision) => decision.id);
+      expect(await ids(9)).toEqual([]);
+      expect(await ids(10)).toEqual(['a']);
+      expect(await ids(29)).toEqual(['d', 'b', 'a']);
+      expect(await ids(29, { group: 'web' })).toEqual(['d', 'a']);
+      expect(await ids(29, { group: 'web', limit: 1 })).toEqual(['d']);
+      expect(await ids(59, { before: 'd' })).toEqual(['c', 'b', 'a']);
+      expect(await ids(29, { before: 'd' })).toEqual(['b', 'a']);
+      expect(await ids(59, { group: 'none' })).toEqual([]);
     });
 
     test('the oldest events and decisions go when there are too many; numbers go on', async () => {

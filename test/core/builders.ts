@@ -2,6 +2,7 @@
 // Not here: expectations.
 
 import type { BreakerMemory, DurableMemory, GroupMemory, TransientMemory } from '../../src/core/memory.ts';
+import { CPU } from '../../src/core/metric.ts';
 import type {
   DomainObservation,
   Flavor,
@@ -17,7 +18,13 @@ import type {
   VmView,
 } from '../../src/core/model.ts';
 import { DEFAULT_TRAITS } from '../../src/core/placement/rooms.ts';
-import type { ListedDomain, Policy, ThresholdRule } from '../../src/core/policy.ts';
+import {
+  type ListedDomain,
+  POLICY_DEFAULTS,
+  type Policy,
+  type TargetRule,
+  type ThresholdRule,
+} from '../../src/core/policy.ts';
 
 /** The engine time at which most tests play: large, as real ones are. */
 export const NOW_MS = 1_700_000_000_000;
@@ -34,30 +41,42 @@ export function outRule(over: Partial<ThresholdRule> = {}): ThresholdRule {
   return {
     name: 'hot',
     type: 'threshold',
-    metric: 'cpu',
+    metric: CPU,
     direction: 'out',
-    thresholdPercent: 75,
+    threshold: 75,
     forMs: 3000,
-    by: 1,
+    by: { vms: 1 },
     cooldownMs: 20_000,
     ...over,
   };
 }
 
 export function inRule(over: Partial<ThresholdRule> = {}): ThresholdRule {
-  return outRule({ name: 'idle', direction: 'in', thresholdPercent: 20, forMs: 60_000, cooldownMs: 120_000, ...over });
+  return outRule({ name: 'idle', direction: 'in', threshold: 20, forMs: 60_000, cooldownMs: 120_000, ...over });
+}
+
+/** Keeps the CPU at 60 %, at once and without waiting. */
+export function targetRule(over: Partial<TargetRule> = {}): TargetRule {
+  return {
+    name: 'keep',
+    type: 'target',
+    metric: CPU,
+    target: 60,
+    tolerance: { up: 0.1, down: 0.1 },
+    forMs: 0,
+    cooldownMs: { out: 0, in: 0 },
+    ...over,
+  };
 }
 
 export function policyOf(over: Partial<Policy> = {}): Policy {
   return {
+    ...POLICY_DEFAULTS,
     group: 'web',
     min: 1,
     max: 4,
     source: { kind: 'template', template: { image: IMAGE, flavor: SMALL, ready: READY } },
     rules: [outRule(), inRule()],
-    launchDeadlineMs: 60_000,
-    drainGraceMs: 5000,
-    shutdownDeadlineMs: 30_000,
     ...over,
   };
 }
@@ -154,7 +173,7 @@ export function memoryOf(
 ): GroupMemory {
   const { transient, ...durable } = over;
   const breaker: BreakerMemory = { failures: 0 };
-  return { durable: { paused: false, breaker, ...durable }, transient: { cpu: {}, crossedAtMs: {}, ...transient } };
+  return { durable: { paused: false, breaker, ...durable }, transient: { cpu: {}, rules: {}, ...transient } };
 }
 
 /** Samples as if each VM (by id) had been measured at `atMs`. The domains' next reading must not be newer, or it counts. */

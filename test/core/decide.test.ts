@@ -22,7 +22,8 @@ import {
 
 const LONG_AGO_MS = NOW_MS - 100_000;
 /** All rules have crossed long ago; whether they still do is for the CPU to say. */
-const CROSSED = { hot: LONG_AGO_MS, idle: LONG_AGO_MS };
+const LONG_AGO = { crossedAtMs: LONG_AGO_MS };
+const CROSSED = { hot: LONG_AGO, idle: LONG_AGO };
 
 function turn(
   vms: readonly VmView[],
@@ -41,7 +42,7 @@ function turn(
 function busy(...percents: readonly number[]): { readonly vms: readonly VmView[]; readonly memory: GroupMemory } {
   const vms = percents.map((_, index) => viewOf(index + 1));
   const cpu = measured(Object.fromEntries(percents.map((percent, index) => [index + 1, percent])));
-  return { vms, memory: memoryOf({ desired: vms.length, transient: { cpu, crossedAtMs: CROSSED } }) };
+  return { vms, memory: memoryOf({ desired: vms.length, transient: { cpu, rules: CROSSED } }) };
 }
 
 describe('desired size', () => {
@@ -65,7 +66,7 @@ describe('desired size', () => {
     const shrunk = turn(vms, memory, policyOf({ max: 2 }));
     expect(shrunk.decision).toMatchObject({ desiredBefore: 3, desired: 2, cause: 'limits' });
     expect(shrunk.decision.actions).toEqual([
-      { kind: 'drain', group: 'web', vmId: 3, reason: 'the policy allows at most 2 VMs' },
+      { kind: 'drain', group: 'web', vmId: 3, reason: 'the policy allows at most 2 VMs', because: 'size' },
     ]);
     expect(shrunk.memory.durable).not.toHaveProperty('lastInAtMs');
     expect(turn(vms, memory, policyOf({ min: 5, max: 9 })).decision).toMatchObject({ desired: 5, cause: 'limits' });
@@ -105,7 +106,13 @@ describe('rules', () => {
     const { decision, memory: after } = turn(vms, memory);
     expect(decision).toMatchObject({ desired: 2, cause: 'rule', rule: 'idle' });
     expect(decision.actions).toEqual([
-      { kind: 'drain', group: 'web', vmId: 2, reason: 'rule idle: CPU 6 %, below 20 % for 1 min 40 s: remove 1 VM.' },
+      {
+        kind: 'drain',
+        group: 'web',
+        vmId: 2,
+        reason: 'rule idle: CPU 6 %, below 20 % for 1 min 40 s: remove 1 VM.',
+        because: 'size',
+      },
     ]);
     expect(decision.victims.map(({ name, chosen }) => [name, chosen])).toEqual([
       ['web-2', true],
@@ -135,16 +142,16 @@ describe('rules', () => {
   it('leave the last VM alone even with min 0', () => {
     const { vms, memory } = busy(1);
     expect(turn(vms, memory, policyOf({ min: 0 })).decision).toMatchObject({ desired: 1, actions: [] });
-    const many = inRule({ by: 3 });
+    const many = inRule({ by: { vms: 3 } });
     const three = busy(1, 1, 1);
     expect(turn(three.vms, three.memory, policyOf({ min: 0, rules: [many] })).decision.desired).toBe(1);
   });
 
   it('go out if any fires, by the largest step', () => {
-    const rules = [outRule(), outRule({ name: 'blaze', thresholdPercent: 90, by: 2 }), inRule()];
+    const rules = [outRule(), outRule({ name: 'blaze', threshold: 90, by: { vms: 2 } }), inRule()];
     const memoryFor = (memory: GroupMemory) => ({
       ...memory,
-      transient: { ...memory.transient, crossedAtMs: { ...CROSSED, blaze: LONG_AGO_MS } },
+      transient: { ...memory.transient, rules: { ...CROSSED, blaze: LONG_AGO } },
     });
     const hot = busy(80);
     expect(turn(hot.vms, memoryFor(hot.memory), policyOf({ rules })).decision).toMatchObject({
@@ -159,11 +166,12 @@ describe('rules', () => {
   });
 
   it('go in only if all agree, by the smallest step', () => {
-    const rules = [inRule({ by: 2 }), inRule({ name: 'calm', thresholdPercent: 10, by: 1 })];
-    const crossedAtMs = { idle: LONG_AGO_MS, calm: LONG_AGO_MS };
+    const rules = [inRule({ by: { vms: 2 } }), inRule({ name: 'calm', threshold: 10, by: { vms: 1 } })];
+    const remembered = { idle: LONG_AGO, calm: LONG_AGO };
     const at = (percent: number) => {
       const { vms, memory } = busy(percent, percent, percent, percent);
-      return turn(vms, { ...memory, transient: { ...memory.transient, crossedAtMs } }, policyOf({ rules })).decision;
+      return turn(vms, { ...memory, transient: { ...memory.transient, rules: remembered } }, policyOf({ rules }))
+        .decision;
     };
     expect(at(5)).toMatchObject({ desired: 3, rule: 'calm' });
     expect(at(15)).toMatchObject({ desired: 4, cause: 'none' });
@@ -172,7 +180,7 @@ describe('rules', () => {
 
   it('remove nothing while one that adds has crossed its threshold', () => {
     // Such a policy is refused when it is read; decide holds all the same.
-    const rules = [outRule({ thresholdPercent: 10, forMs: 3_600_000 }), inRule()];
+    const rules = [outRule({ threshold: 10, forMs: 3_600_000 }), inRule()];
     const { vms, memory } = busy(15, 15);
     const { decision } = turn(vms, memory, policyOf({ rules }));
     expect(decision.verdicts.map(({ verdict }) => verdict)).toEqual(['counting', 'would-flap']);
@@ -188,11 +196,11 @@ describe('rules', () => {
       ...memory,
       transient: {
         cpu: { ...memory.transient.cpu, gone: { readAtMs: 1, cpuTimeNs: 1, vcpus: 1 } },
-        crossedAtMs: { ...CROSSED, former: 1 },
+        rules: { ...CROSSED, former: LONG_AGO },
       },
     };
     const { memory: after } = turn(vms, stale);
-    expect(after.transient.crossedAtMs).toEqual({ hot: LONG_AGO_MS });
+    expect(after.transient.rules).toEqual({ hot: LONG_AGO });
     expect(Object.keys(after.transient.cpu)).toEqual([uuidOf(1)]);
   });
 
@@ -263,7 +271,15 @@ describe('launching', () => {
         text: '3 VMs exist, 2 of them on their way out; the policy allows 4.',
       },
     ]);
-    expect(decision.counts).toEqual({ desired: 4, inService: 1, launching: 0, draining: 0, removing: 2, existing: 3 });
+    expect(decision.counts).toEqual({
+      desired: 4,
+      inService: 1,
+      launching: 0,
+      standby: 0,
+      draining: 0,
+      removing: 2,
+      existing: 3,
+    });
   });
 
   it('stops while the breaker is open, and says so', () => {
@@ -407,7 +423,7 @@ describe('a picture that is not whole', () => {
     const { decision, memory: after } = turn([viewOf(1), viewOf(2), away(3)], memory, policyOf(), { hosts });
     expect(decision).toMatchObject({ desired: 3, actions: [] });
     expect(decision.verdicts[1]).toMatchObject({ verdict: 'no-data' });
-    expect(after.transient.crossedAtMs).toEqual({});
+    expect(after.transient.rules).toEqual({});
   });
 
   it('a silent host that has no VM of the group does not matter', () => {

@@ -62,3 +62,32 @@ test('a launch that was under way gets a second look, and no more patience than 
   const [back] = rebase({ vms: again === undefined ? [] : [again], memory: {} }, NOW_MS - HOUR_MS).vms;
   expect(back).toMatchObject({ phaseAtMs: NOW_MS - HOUR_MS, deadlineAtMs: NOW_MS - HOUR_MS + 59_000 });
 });
+
+test('a refresh, rate limits, hooks and ages come back as well; a pause is no longer than it was', () => {
+  const serving = aVmRecord(4, {
+    phase: 'in-service',
+    servedSinceMs: NOW_MS - 1000,
+    hook: { sinceMs: NOW_MS - 500, tries: 1 },
+  });
+  const refresh = {
+    to: 'new',
+    startedAtMs: NOW_MS - 60_000,
+    state: 'paused',
+    pausedAtMs: NOW_MS - 10_000,
+    resumeAtMs: NOW_MS + 20_000,
+    failures: 0,
+    passed: 1,
+    total: 4,
+  } as const;
+  const changes = [{ atMs: NOW_MS - 5000, by: 1 }];
+  const stored = { vms: [serving], memory: { web: { ...memory.web, changes, refresh } } };
+  expect(rebase(stored, NOW_MS)).toEqual(stored);
+  const back = NOW_MS - HOUR_MS;
+  const after = rebase(stored, back);
+  expect(after.vms).toMatchObject([{ servedSinceMs: back, hook: { sinceMs: back, tries: 1 } }]);
+  expect(after.memory['web']).toMatchObject({
+    changes: [{ atMs: back, by: 1 }],
+    refresh: { ...refresh, startedAtMs: back, pausedAtMs: back, resumeAtMs: back + 30_000 },
+  });
+  expect(rebase(after, back)).toEqual(after);
+});

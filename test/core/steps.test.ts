@@ -1,10 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DomainState, VmPhase, VmRecord, VmStep, VmView } from '../../src/core/model.ts';
-import { nextStep, type Step, type StepTiming } from '../../src/core/steps.ts';
+import { type Conduct, nextStep, type Step } from '../../src/core/steps.ts';
 import { NOW_MS, recordOf, viewOf } from './builders.ts';
 
-const TIMING: StepTiming = { launchDeadlineMs: 60_000, drainGraceMs: 5000, shutdownDeadlineMs: 30_000 };
+const CONDUCT: Conduct = { launchDeadlineMs: 60_000, drainGraceMs: 5000, shutdownDeadlineMs: 30_000, hooks: {} };
+const HOOK = { url: 'http://127.0.0.1:1/', deadlineMs: 10_000, onTimeout: 'abandon' } as const;
+const HOOKED: Conduct = { ...CONDUCT, hooks: { launch: HOOK, remove: HOOK } };
+const BALANCED: Conduct = { ...CONDUCT, balancer: 'front' };
 
 type Seen = 'running' | 'stopped' | 'unknown' | 'absent';
 
@@ -23,8 +26,8 @@ function vm(
   });
 }
 
-function next(view: VmView, hostUp = true): Step {
-  return nextStep(view, TIMING, hostUp, NOW_MS);
+function next(view: VmView, hostUp = true, conduct = CONDUCT): Step {
+  return nextStep(view, conduct, hostUp, NOW_MS);
 }
 
 const EXISTING = { record: { kind: 'existing' } } as const;
@@ -41,9 +44,9 @@ describe('nextStep', () => {
     ['defined before the crash, not recorded: the disk is left alone', vm('launching', 'intended', 'stopped'), 'start'],
     ['started before the crash, not recorded', vm('launching', 'intended', 'running'), 'probe'],
     [
-      'an old picture of it running proves it defined only',
+      'an old picture of it running proves nothing: that may be the try before',
       vm('launching', 'disk-made', 'running', { fresh: false }),
-      'start',
+      'define',
     ],
     ['an existing domain is only started', vm('launching', 'defined', 'stopped', EXISTING), 'start'],
     ['an existing domain that runs is probed', vm('launching', 'defined', 'running', EXISTING), 'probe'],
@@ -80,6 +83,69 @@ describe('nextStep', () => {
     ['an existing domain stays defined', vm('removing', 'stopped', 'stopped', EXISTING), 'forget'],
   ])('%s', (_name, view, kind) => {
     expect(next(view).kind).toBe(kind);
+  });
+
+  const FORK = { record: { way: 'fork', template: 'abc' } } as const;
+  const WOKEN = { record: { way: 'paused' } } as const;
+  const TO_WAIT = { record: { standby: 'stopped' } } as const;
+
+  it.each<[string, VmView, Step['kind'], Conduct?]>([
+    [
+      'a fork needs no image, its disk lies on the template',
+      vm('launching', 'intended', 'absent', FORK),
+      'create-disk',
+    ],
+    ['it runs from the memory of its template', vm('launching', 'defined', 'stopped', FORK), 'fork'],
+    ['and is made its own before anybody asks it', vm('launching', 'started', 'running', FORK), 'personalise'],
+    ['also when the crash came before that was recorded', vm('launching', 'defined', 'running', FORK), 'personalise'],
+    ['then it is probed', vm('launching', 'personalised', 'running', FORK), 'probe'],
+    [
+      'a fork that was not possible begins again although an old picture shows its domain',
+      vm('launching', 'intended', 'stopped', { fresh: false, record: { way: 'cold' } }),
+      'create-disk',
+    ],
+    [
+      'a paused standby that is wanted is woken',
+      vm('launching', 'parked', 'running', { record: { way: 'paused' }, fresh: false }),
+      'wake',
+    ],
+    ['one that woke gets its clock set', vm('launching', 'started', 'running', WOKEN), 'personalise'],
+    ['one that was only stopped boots', vm('launching', 'started', 'running', { record: { way: 'stopped' } }), 'probe'],
+    ['ready, and nobody to ask: in service', vm('launching', 'ready', 'running'), 'enter'],
+    ['ready, and a hook to ask', vm('launching', 'ready', 'running'), 'ask-hook', HOOKED],
+    ['agreed: in service', vm('launching', 'approved', 'running'), 'enter', HOOKED],
+    ['stopped while the hook was asked', vm('launching', 'ready', 'stopped'), 'give-up', HOOKED],
+    ['one that is to wait is sent to standby', vm('launching', 'ready', 'running', TO_WAIT), 'park'],
+    ['and has arrived when it has stopped', vm('launching', 'ready', 'stopped', TO_WAIT), 'park'],
+    ['a standby waits', vm('standby', 'parked', 'stopped', { record: { standby: 'saved' } }), 'wait'],
+    ['a paused one too', vm('standby', 'parked', 'running', { record: { standby: 'paused' } }), 'wait'],
+    [
+      'a paused one that is down is lost',
+      vm('standby', 'parked', 'stopped', { record: { standby: 'paused' } }),
+      'lost',
+    ],
+    ['one that vanished is lost', vm('standby', 'parked', 'absent', { record: { standby: 'saved' } }), 'lost'],
+    [
+      'but not on an old picture',
+      vm('standby', 'parked', 'absent', { record: { standby: 'saved' }, fresh: false }),
+      'wait',
+    ],
+    [
+      'draining with a balancer: until the last session',
+      vm('draining', 'draining', 'running'),
+      'await-sessions',
+      BALANCED,
+    ],
+    [
+      'the grace is over, and a hook to ask',
+      vm('draining', 'draining', 'running', { ageMs: 6000 }),
+      'ask-hook',
+      HOOKED,
+    ],
+    ['it agreed', vm('draining', 'approved', 'running', { ageMs: 6000 }), 'begin-removal', HOOKED],
+    ['it stopped while the hook was asked', vm('draining', 'draining', 'stopped'), 'begin-removal', HOOKED],
+  ])('%s', (_what, view, expected, conduct) => {
+    expect(next(view, true, conduct).kind).toBe(expected);
   });
 
   it('heeds the deadline of the record before that of the policy', () => {
@@ -204,7 +270,7 @@ function walk(start: VmRecord, obeys: boolean): readonly Step['kind'][] {
   const done: Step['kind'][] = [];
   for (let turn = 0; turn < 100; turn += 1) {
     const view = viewOf(1, { record, domain: seen === 'absent' ? null : { state: seen } });
-    const step = nextStep(view, TIMING, true, nowMs);
+    const step = nextStep(view, CONDUCT, true, nowMs);
     nowMs += 1000;
     if (step.kind === 'wait') continue;
     done.push(step.kind);

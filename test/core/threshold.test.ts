@@ -1,30 +1,39 @@
 import { describe, expect, it } from 'vitest';
-import type { GroupCpu } from '../../src/core/group-cpu.ts';
+import { CPU, type MetricReading, metricKey } from '../../src/core/metric.ts';
 import type { ThresholdRule } from '../../src/core/policy.ts';
 import type { Situation } from '../../src/core/strategies/strategy.ts';
 import { threshold } from '../../src/core/strategies/threshold.ts';
 import { inRule, NOW_MS, outRule } from './builders.ts';
 
 /** Measured percents; `undefined` for a VM without data. */
-function cpuOf(...percents: readonly (number | undefined)[]): GroupCpu {
+function cpuOf(...percents: readonly (number | undefined)[]): MetricReading {
   const known = percents.filter((percent) => percent !== undefined);
+  const counts = { expected: percents.length, measured: known.length };
+  if (known.length === 0) return counts;
+  const sum = known.reduce((total, percent) => total + percent, 0);
+  const missing = percents.length - known.length;
   return {
-    inService: percents.length,
-    measured: known.length,
-    sumPercent: known.reduce((sum, percent) => sum + percent, 0),
-    ...(known.length > 0 && { sinceMs: NOW_MS - 10 }),
+    ...counts,
+    value: sum / known.length,
+    low: sum / percents.length,
+    high: (sum + 100 * missing) / percents.length,
+    sinceMs: NOW_MS - 10,
   };
 }
 
-function situation(cpu: GroupCpu, over: Partial<Situation> = {}): Situation {
+function situation(cpu: MetricReading, over: Partial<Situation> = {}): Situation {
   return {
     nowMs: NOW_MS,
-    cpu,
+    readings: new Map([[metricKey(CPU), cpu]]),
+    inService: cpu.expected,
     launching: 0,
-    desired: cpu.inService,
+    desired: cpu.expected,
     min: 1,
     silentHosts: [],
     rules: [outRule(), inRule()],
+    group: {},
+    schedulesSuspended: false,
+    wording: true,
     ...over,
   };
 }
@@ -32,8 +41,8 @@ function situation(cpu: GroupCpu, over: Partial<Situation> = {}): Situation {
 const LONG_AGO_MS = NOW_MS - 100_000;
 
 function judge(rule: ThresholdRule, where: Situation, crossedAtMs?: number) {
-  const { verdict, ...remembered } = threshold.judge(rule, where, crossedAtMs);
-  return { ...verdict, remembered: remembered.crossedAtMs };
+  const { verdict, memory } = threshold.judge(rule, where, crossedAtMs === undefined ? undefined : { crossedAtMs });
+  return { ...verdict, remembered: memory?.crossedAtMs };
 }
 
 describe('threshold, scaling out', () => {
@@ -49,8 +58,8 @@ describe('threshold, scaling out', () => {
     expect(first.remembered).toBe(NOW_MS - 10);
     expect(first.text).toBe('CPU 90 %, above 75 % for 10 ms of the 3 s it takes.');
     expect(judge(outRule(), situation(cpuOf(90)), NOW_MS - 2999).verdict).toBe('counting');
-    const fired = judge(outRule({ by: 2 }), situation(cpuOf(90)), NOW_MS - 3000);
-    expect(fired).toMatchObject({ verdict: 'fires', recommends: 2, crossedAtMs: NOW_MS - 3000, valuePercent: 90 });
+    const fired = judge(outRule({ by: { vms: 2 } }), situation(cpuOf(90)), NOW_MS - 3000);
+    expect(fired).toMatchObject({ verdict: 'fires', recommends: 2, crossedAtMs: NOW_MS - 3000, value: 90 });
     expect(fired.text).toBe('CPU 90 %, above 75 % for 3 s: add 2 VMs.');
   });
 
@@ -62,11 +71,11 @@ describe('threshold, scaling out', () => {
   it('takes VMs without data for idle', () => {
     expect(judge(outRule(), situation(cpuOf(100, undefined)), LONG_AGO_MS)).toMatchObject({
       verdict: 'quiet',
-      valuePercent: 50,
+      value: 50,
     });
     expect(judge(outRule(), situation(cpuOf(100, 100, 100, undefined, 100)), LONG_AGO_MS)).toMatchObject({
       verdict: 'fires',
-      valuePercent: 80,
+      value: 80,
       text: 'CPU 80 % (1 VM without data taken for idle), above 75 % for 1 min 40 s: add 1 VM.',
     });
   });
@@ -74,7 +83,7 @@ describe('threshold, scaling out', () => {
   it('cannot fire without any data, but keeps counting', () => {
     const blind = judge(outRule(), situation(cpuOf(undefined)), LONG_AGO_MS);
     expect(blind).toMatchObject({ verdict: 'no-data', remembered: LONG_AGO_MS, text: 'No VM has fresh CPU data.' });
-    expect(blind).not.toHaveProperty('valuePercent');
+    expect(blind).not.toHaveProperty('value');
     expect(judge(outRule(), situation(cpuOf()), undefined)).toMatchObject({
       verdict: 'no-data',
       remembered: undefined,
@@ -114,7 +123,7 @@ describe('threshold, scaling in', () => {
 
   it('takes VMs without data for fully busy', () => {
     expect(idle({}, cpuOf(5, 5, undefined))).toMatchObject({ verdict: 'quiet', remembered: undefined });
-    expect(idle({}, cpuOf(5, 5, undefined)).valuePercent).toBeCloseTo(110 / 3);
+    expect(idle({}, cpuOf(5, 5, undefined)).value).toBeCloseTo(110 / 3);
   });
 
   it('starts anew after a moment without data', () => {
@@ -141,29 +150,29 @@ describe('threshold, scaling in', () => {
   });
 
   it('does not remove what would have to come back', () => {
-    const rules = [outRule({ thresholdPercent: 30 }), inRule()];
+    const rules = [outRule({ threshold: 30 }), inRule()];
     expect(idle({ rules }, cpuOf(19, 19))).toMatchObject({ verdict: 'would-flap', recommends: 0 });
     expect(idle({ rules }, cpuOf(19, 19)).text).toContain('it would be 38 %, above the 30 % of rule hot');
     expect(idle({ rules }, cpuOf(15, 15)).verdict).toBe('fires');
   });
 
   it('removes fewer when all would be too many', () => {
-    const rule = inRule({ by: 3 });
-    const rules = [outRule({ thresholdPercent: 30 }), rule];
+    const rule = inRule({ by: { vms: 3 } });
+    const rules = [outRule({ threshold: 30 }), rule];
     const cpu = cpuOf(19, 19, 19, 19);
     expect(judge(rule, situation(cpu, { rules }), LONG_AGO_MS)).toMatchObject({ verdict: 'fires', recommends: -1 });
     expect(judge(rule, situation(cpuOf(2, 2, 2, 2), { rules }), LONG_AGO_MS)).toMatchObject({ recommends: -3 });
   });
 
   it('never projects beyond the last VM', () => {
-    const rule = inRule({ by: 3 });
-    const rules = [outRule({ thresholdPercent: 30 }), rule];
+    const rule = inRule({ by: { vms: 3 } });
+    const rules = [outRule({ threshold: 30 }), rule];
     expect(judge(rule, situation(cpuOf(19, 19), { rules }), LONG_AGO_MS)).toMatchObject({ verdict: 'would-flap' });
     expect(judge(rule, situation(cpuOf(1, 1), { rules }), LONG_AGO_MS)).toMatchObject({ recommends: -1 });
   });
 
   it('projects from what will be left, when an earlier removal is not done yet', () => {
-    const rules = [outRule({ thresholdPercent: 30 }), inRule()];
+    const rules = [outRule({ threshold: 30 }), inRule()];
     // Four in service, three wanted: removing one more leaves two.
     expect(idle({ rules, desired: 3 }, cpuOf(16, 16, 16, 16)).verdict).toBe('would-flap');
     expect(idle({ rules, desired: 4 }, cpuOf(16, 16, 16, 16)).verdict).toBe('fires');

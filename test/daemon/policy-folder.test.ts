@@ -8,12 +8,15 @@ import { PolicyFolder } from '../../src/policy-folder.ts';
 import { IMAGE, SMALL } from '../core/builders.ts';
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
-const text = (group: string, max = 4) => `
+const text = (group: string, max = 4, candidate?: string) => `
 group: ${group}
 min: 1
 max: ${max}
 template: { image: backend, flavor: small, ready: { http: { port: 80, path: / } } }
-`;
+${candidate === undefined ? '' : `mode: observe\ncandidate: ${candidate}\n`}`;
+
+const nameOf = ({ candidate, group }: { readonly group: string; readonly candidate?: string }) =>
+  candidate === undefined ? group : `${group}/${candidate}`;
 
 let dir: string;
 let folder: PolicyFolder;
@@ -29,8 +32,9 @@ beforeEach(async () => {
     () => ({ images, flavors: [SMALL] }),
     {
       setPolicy: async ({ policy, file }) =>
-        void told.push(`set ${policy.group} max ${policy.max} ${file.slice(dir.length + 1)}`),
-      removePolicy: async (group) => void told.push(`remove ${group}`),
+        void told.push(`set ${nameOf(policy)} max ${policy.max} ${file.slice(dir.length + 1)}`),
+      removePolicy: async (group, candidate) =>
+        void told.push(`remove ${nameOf({ group, ...(candidate !== undefined && { candidate }) })}`),
       rejectPolicy: async (file, reason, line) =>
         void told.push(`reject ${file.slice(dir.length + 1)}:${line} ${reason}`),
     },
@@ -84,6 +88,52 @@ describe('PolicyFolder', () => {
     await writeFile(join(dir, 'b.yaml'), text('web', 9));
     await folder.open();
     expect(told[1]).toMatch(/^reject b\.yaml:undefined .*a\.yaml/);
+  });
+
+  it('takes candidates beside a policy, and each of them away for itself', async () => {
+    await writeFile(join(dir, 'a.yaml'), text('web'));
+    await writeFile(join(dir, 'b.yaml'), text('web', 5, 'calm'));
+    await writeFile(join(dir, 'c.yaml'), text('web', 6, 'lively'));
+    await writeFile(join(dir, 'd.yaml'), text('web', 7, 'calm'));
+    await folder.open();
+    folder.close();
+    expect(told).toEqual([
+      'set web max 4 a.yaml',
+      'set web/calm max 5 b.yaml',
+      'set web/lively max 6 c.yaml',
+      'reject d.yaml:undefined group web has a candidate named calm already, in b.yaml',
+    ]);
+    await rm(join(dir, 'c.yaml'));
+    await writeFile(join(dir, 'b.yaml'), text('web', 5, 'gentle'));
+    await folder.reload();
+    expect(told.slice(4)).toEqual([
+      'remove web/lively',
+      'remove web/calm',
+      'set web/gentle max 5 b.yaml',
+      'set web/calm max 7 d.yaml',
+    ]);
+  });
+
+  it('puts a file in force that had to wait for another one to go', async () => {
+    await writeFile(join(dir, 'a.yaml'), text('web'));
+    await writeFile(join(dir, 'b.yaml'), text('web', 9));
+    await writeFile(join(dir, 'c.yaml'), text('api'));
+    await folder.open();
+    folder.close();
+    await writeFile(join(dir, 'c.yaml'), text('web', 3));
+    await folder.reload();
+    expect(told.slice(3)).toEqual([expect.stringMatching(/^reject c\.yaml:undefined group web .*a\.yaml/)]);
+    await rm(join(dir, 'a.yaml'));
+    await folder.reload();
+    expect(told.slice(4)).toEqual([
+      'remove web',
+      'set web max 9 b.yaml',
+      expect.stringMatching(/^reject c\.yaml:undefined group web .*b\.yaml/),
+    ]);
+    // What c.yaml said before is still in force: it goes with its file.
+    await rm(join(dir, 'c.yaml'));
+    await folder.reload();
+    expect(told.slice(7)).toEqual(['remove api']);
   });
 
   it('judges a refused file anew when an image has come', async () => {

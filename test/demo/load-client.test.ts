@@ -9,6 +9,7 @@ import { fibonacci } from '../../demo/fibonacci.ts';
 import { LoadClient } from '../../demo/load-client.ts';
 import type { RequestRecord } from '../../demo/request-record.ts';
 import type { LoggedEvent } from '../../src/core/events.ts';
+import type { Endpoint } from '../../src/core/model.ts';
 import { vm } from './story-events.ts';
 
 const closing: (() => Promise<unknown> | unknown)[] = [];
@@ -59,12 +60,13 @@ async function eventStream() {
   return { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/v1/events`, tell, sockets, sinces };
 }
 
-async function startClient(url: string, timeoutMs = 2000) {
+async function startClient(url: string, timeoutMs = 2000, front?: Endpoint) {
   const requests: RequestRecord[] = [];
   const events: LoggedEvent[] = [];
   const client = new LoadClient({
     eventsUrl: url,
     group: 'web',
+    ...(front && { front }),
     timeoutMs,
     onEvent: (event) => events.push(event),
     onRequest: (record) => requests.push(record),
@@ -109,6 +111,30 @@ describe('the load client', () => {
     await until(() => requests.length >= count + 20);
     expect(requests.slice(count).filter((r) => r.vm === 'web-1')).toEqual([]);
     expect(requests.filter((r) => r.status !== '200')).toEqual([]);
+  });
+
+  it('sends there again when a drain was cancelled', async () => {
+    const stream = await eventStream();
+    const port = await guest('web-1');
+    const { client } = await startClient(stream.url);
+    stream.tell(launched(1, port));
+    stream.tell(draining(1));
+    await until(() => client.targets.length === 0);
+    const endpoint = { address: '127.0.0.1', port };
+    stream.tell({ type: 'vm.returned', group: 'web', vm: { ...vm(1), endpoint }, reason: 'load' });
+    await until(() => client.targets.length === 1);
+    expect((await client.one(5, 'high'))?.status).toBe('200');
+  });
+
+  it('behind a balancer sends everything there, and writes down who answered', async () => {
+    const stream = await eventStream();
+    const port = await guest('web-7');
+    const { client, requests } = await startClient(stream.url, 2000, { address: '127.0.0.1', port });
+    stream.tell(launched(1, 1));
+    stream.tell(draining(1));
+    expect((await client.one(5, 'high'))?.status).toBe('200');
+    expect(client.targets).toEqual([{ endpoint: { address: '127.0.0.1', port } }]);
+    expect(requests.map((r) => r.vm)).toEqual(['web-7']);
   });
 
   it('does not hear of other groups', async () => {

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { RequestRecord } from '../../demo/request-record.ts';
 import { type Evidence, summarise } from '../../demo/summary.ts';
 import { countGaps, timelineOf } from '../../demo/timeline.ts';
-import { at, storyEvents } from './story-events.ts';
+import type { LoggedEvent, NewEvent } from '../../src/core/events.ts';
+import { at, storyEvents, vm } from './story-events.ts';
 
 function sent(s: number, vm: string, latencyMs: number, mode: RequestRecord['mode'], status = '200'): RequestRecord {
   return { sentAtMs: Date.parse(at(s)), vm, n: 28, latencyMs, status, mode };
@@ -136,5 +137,63 @@ describe('the summary', () => {
     expect(summary.scaleOut.decideMs).toBeNull();
     expect(summary.responseMs.scaledOut).toEqual({ p50: null, p95: null });
     expect(summary.accel).toBeNull();
+  });
+});
+
+describe('the summary of the story behind HAProxy', () => {
+  /** web-1 is killed at 30 s, web-3 takes its place, web-2 goes in the end. */
+  function events(): LoggedEvent[] {
+    const told = storyEvents();
+    const more: readonly (readonly [number, NewEvent])[] = [
+      [30.4, { type: 'vm.lost', group: 'web', vm: vm(1), reason: 'it stopped by itself' }],
+      [34, { type: 'vm.launched', group: 'web', vm: vm(3), launchMs: 3000 }],
+    ];
+    const all = [...told.slice(0, 7), ...more.map(([s, event]) => ({ ...event, seq: 0, at: at(s) })), ...told.slice(7)];
+    return all.map((event, i) => ({ ...event, seq: i + 1 }));
+  }
+  const report = { version: '2.6.12', servers: ['virtscale-web-3'], retries: 3, redispatches: 2 };
+  const killed = { vm: vm(1), atMs: Date.parse(at(30)) };
+  const evidence = (change: Partial<Evidence> = {}) =>
+    goodEvidence({
+      events: events(),
+      requests: [...goodEvidence().requests, sent(36, 'web-3', 15, 'high')],
+      front: { killed, report },
+      ...change,
+    });
+
+  it('is ok, and tells of the kill', () => {
+    const { summary, problems } = summarise(evidence());
+    expect(problems).toEqual([]);
+    expect(summary.haproxy).toEqual({
+      version: '2.6.12',
+      killed: 'web-1',
+      killedAt: at(30),
+      noticedMs: 400,
+      replacedMs: 4000,
+      replacement: 'web-3',
+      retries: 3,
+      redispatches: 2,
+    });
+  });
+
+  it.each<{ name: string; change: Partial<Evidence>; says: RegExp }>([
+    { name: 'no kill', change: { front: { report } }, says: /no VM was killed/ },
+    { name: 'a kill that nobody noticed', change: { events: storyEvents() }, says: /nobody noticed/ },
+    {
+      name: 'nobody in its place',
+      change: { events: events().filter((e) => !(e.type === 'vm.launched' && e.vm.id === 3)) },
+      says: /nobody took the place of web-1/,
+    },
+    { name: 'a replacement without work', change: { requests: goodEvidence().requests }, says: /sent nobody there/ },
+    { name: 'nobody asking HAProxy', change: { front: { killed } }, says: /HAProxy was not asked/ },
+    {
+      name: 'a VM that HAProxy still has',
+      change: { front: { killed, report: { ...report, servers: ['virtscale-web-2'] } } },
+      says: /web-2 is still in HAProxy/,
+    },
+  ])('is not ok with $name', ({ change, says }) => {
+    const { summary, problems } = summarise(evidence(change));
+    expect(summary.ok).toBe(false);
+    expect(problems.join('\n')).toMatch(says);
   });
 });

@@ -16,6 +16,8 @@ const boss = tokenFor('boss', 'admin');
 const old = tokenFor('old', 'admin', { expiresAt: '2020-01-01T00:00:00.000Z' });
 const tokens = [reader.token, operator.token, boss.token, old.token];
 
+const bearer = (text: string): RequestInit => ({ headers: { authorization: `Bearer ${text}` } });
+
 async function ask({ app }: EdgeApp, call: string, authorization?: string) {
   const [method = '', path = ''] = call.split(' ');
   const headers = authorization === undefined ? {} : { authorization };
@@ -82,7 +84,7 @@ describe('with a token', () => {
   it('each scope includes those before it, and nothing of those after', async () => {
     const ranks = ['read', 'operate', 'admin'];
     for (const [call, scope] of Object.entries(SCOPES)) {
-      if (scope === 'open') continue;
+      if (scope === 'open' || scope === 'post') continue;
       for (const [rank, { text }] of [reader, operator, boss].entries()) {
         const { status, name, challenge } = await ask(edge, call.replaceAll(/\{[a-z]+\}/g, '1'), `Bearer ${text}`);
         const allowed = rank >= ranks.indexOf(scope);
@@ -91,6 +93,20 @@ describe('with a token', () => {
           expect([name, challenge]).toEqual(['insufficient-scope', expect.stringContaining(`scope="${scope}"`)]);
       }
     }
+  });
+
+  it('a guest may post and nothing else; who may operate may post, who may read may not', async () => {
+    const guest = tokenFor('guest', 'post');
+    const here = edgeApp({ tokens: [...tokens, guest.token] });
+    for (const [call, scope] of Object.entries(SCOPES)) {
+      if (scope === 'open') continue;
+      const { status } = await ask(here, call.replaceAll(/\{[a-z]+\}/g, '1'), `Bearer ${guest.text}`);
+      expect(status === 403, call).toBe(scope !== 'post');
+    }
+    const post = async (text: string) => (await ask(here, 'POST /v1/groups/web/metrics/jobs', `Bearer ${text}`)).status;
+    expect([await post(reader.text), await post(operator.text), await post(boss.text)]).toEqual([403, 400, 400]);
+    const seed = await here.app.request('/vm/query?vmid=7', bearer(guest.text));
+    expect(await seed.json()).toEqual({ vmid: 0, error: expect.stringContaining('scope read') });
   });
 
   it.each([

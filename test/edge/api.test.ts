@@ -2,15 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import type { LoggedDecision } from '../../src/core/decision.ts';
-import {
-  decisionSchema,
-  decisionsSchema,
-  eventsSchema,
-  groupDetailSchema,
-  groupsSchema,
-  hostsSchema,
-  vmsSchema,
-} from '../../src/edge/schemas.ts';
+import { decisionSchema, decisionsSchema } from '../../src/edge/decision-schemas.ts';
+import { groupDetailSchema, groupsSchema } from '../../src/edge/group-schemas.ts';
+import { eventsSchema, hostsSchema, vmsSchema } from '../../src/edge/schemas.ts';
 import { edgeApp } from './edge-app.ts';
 import { aDecision, aGroup, aHost, aPolicy, aVm, clock, NOW_MS } from './fake-engine.ts';
 
@@ -67,7 +61,14 @@ describe('groups', () => {
     const group = groupDetailSchema.parse(JSON.parse(text));
     expect(group.lastDecision?.verdicts[0]).toMatchObject({ verdict: 'fires', crossedAt: clock.wallOf(NOW_MS - 3000) });
     expect(group.lastScaleOutAt).toBe(clock.wallOf(NOW_MS - 10_000));
-    expect(group.vmCounts).toEqual({ launching: 0, inService: 1, draining: 0, removing: 0, total: 1 });
+    expect(group.vmCounts).toEqual({
+      launching: 0,
+      standby: 0,
+      inService: 1,
+      draining: 0,
+      removing: 0,
+      total: 1,
+    });
     expect(text).not.toMatch(/AtMs|secret/);
   });
 
@@ -77,6 +78,8 @@ describe('groups', () => {
       file: 'new.yaml',
       memory: { paused: false, breaker: { failures: 0 } },
       vms: [],
+      candidates: [],
+      templates: [],
     };
     const broken = aGroup({
       memory: {

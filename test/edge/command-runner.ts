@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
 import { onTestFinished } from 'vitest';
+import { BUILT_IN } from '../../src/core/placement/registry.ts';
 import { type CommandLine, runCommandLine } from '../../src/edge/command-line/program.ts';
 import type { FakeEngineParts } from './fake-engine.ts';
 import { type LiveEdge, liveEdge } from './live-edge.ts';
@@ -50,6 +51,8 @@ export async function run(text: string, more: Partial<CommandLine> = {}): Promis
     version: '1.2.3',
     serve: () => Promise.reject(new Error('not here')),
     stopEmbedded: () => Promise.reject(new Error('not here')),
+    placements: async () => BUILT_IN,
+    cronProblem: async () => () => undefined,
     ...more,
   };
   const status = await runCommandLine(line);

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { SCOPES } from '../../src/edge/scopes.ts';
 import { type EdgeApp, edgeApp } from './edge-app.ts';
 import { clock } from './fake-engine.ts';
+import { aFullGroup } from './full-group.ts';
 import { problemsWith, type Schema } from './json-schema.ts';
 import { aDecision, aGroup, aHost, aLoneVm, anImage, aPolicy, aVm, NOW_MS } from './pictures.ts';
 import { tokenFor } from './tokens.ts';
@@ -82,6 +83,9 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
       status: 202,
     },
     { path: '/v1/vms', body: { name: 'blank', flavor: 'small' }, status: 202 },
+    { path: '/v1/vms', body: { name: 'tcp', flavor: 'small', ready: { tcp: { port: 22 } } }, status: 202 },
+    { path: '/v1/vms', body: { name: 'agent', flavor: 'small', ready: { agent: true } }, status: 202 },
+    { path: '/v1/vms', body: { name: 'no', flavor: 'small', ready: { tcp: { port: 0 } } }, status: 400 },
     { path: '/v1/vms', body: { name: 'web-7', flavor: 'small' }, status: 409 },
     { path: '/v1/vms', body: { name: 'big', flavor: 'huge' }, status: 409 },
     { path: '/v1/vms', body: { name: 'job', flavor: 'unknown' }, status: 400 },
@@ -101,7 +105,16 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   'GET /v1/vms/{id}': [
     { path: '/v1/vms/7', status: 200 },
     { path: '/v1/vms/20', status: 200 },
+    { path: '/v1/vms/9', status: 200 },
     { path: '/v1/vms/99', status: 404 },
+  ],
+  'PATCH /v1/vms/{id}': [
+    { path: '/v1/vms/7', body: { protected: true, labels: { priority: '3', 'example.org/team': 'a b' } }, status: 200 },
+    { path: '/v1/vms/20', body: { labels: {} }, status: 200 },
+    { path: '/v1/vms/7', body: {}, status: 400 },
+    { path: '/v1/vms/7', body: { labels: { 'no key': '' } }, status: 400 },
+    { path: '/v1/vms/7', body: { protected: true }, headers: { 'if-match': '"other"' }, status: 412 },
+    { path: '/v1/vms/99', body: { protected: true }, status: 404 },
   ],
   'DELETE /v1/vms/{id}': [
     { path: '/v1/vms/20?grace=30s', status: 202 },
@@ -199,6 +212,7 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   'GET /v1/groups/{name}': [
     { path: '/v1/groups/web', status: 200 },
     { path: '/v1/groups/listed', status: 200 },
+    { path: '/v1/groups/all', status: 200 },
     { path: '/v1/groups/none', status: 404 },
   ],
   'PATCH /v1/groups/{name}': [
@@ -213,6 +227,40 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   'POST /v1/groups/{name}/resume': [
     { path: '/v1/groups/web/resume', status: 200 },
     { path: '/v1/groups/none/resume', status: 404 },
+  ],
+  'GET /v1/groups/{name}/why': [
+    { path: '/v1/groups/web/why', status: 200 },
+    { path: '/v1/groups/all/why', status: 200 },
+    { path: `/v1/groups/web/why?at=${clock.wallOf(NOW_MS + 5000)}`, status: 200 },
+    { path: '/v1/groups/web/why?at=2000-01-01T00:00:00Z', status: 404 },
+    { path: '/v1/groups/none/why', status: 404 },
+    { path: '/v1/groups/web/why?at=yesterday', status: 400 },
+  ],
+  'PUT /v1/groups/{name}/suspended': [
+    { path: '/v1/groups/web/suspended', body: { processes: ['launch', 'health', 'launch'] }, status: 200 },
+    { path: '/v1/groups/web/suspended', body: { processes: [] }, status: 200 },
+    { path: '/v1/groups/web/suspended', body: { processes: ['sleep'] }, status: 400 },
+    { path: '/v1/groups/web/suspended', body: { processes: [] }, headers: { 'if-match': '"other"' }, status: 412 },
+    { path: '/v1/groups/none/suspended', body: { processes: [] }, status: 404 },
+  ],
+  ...Object.fromEntries(
+    ['pause', 'resume', 'rollback', 'cancel'].map((verb): [string, readonly Call[]] => [
+      `POST /v1/groups/{name}/refresh/${verb}`,
+      [
+        { path: `/v1/groups/all/refresh/${verb}`, status: 200 },
+        { path: `/v1/groups/web/refresh/${verb}`, status: 409 },
+        { path: `/v1/groups/none/refresh/${verb}`, status: 404 },
+      ],
+    ]),
+  ),
+  'POST /v1/groups/{name}/metrics/{metric}': [
+    { path: '/v1/groups/all/metrics/jobs', body: { value: -1.5 }, status: 204 },
+    { path: '/v1/groups/all/metrics/jobs', body: { value: 3, vm: 9 }, status: 204 },
+    { path: '/v1/groups/all/metrics/jobs', body: { value: 3, vm: 7 }, status: 404 },
+    { path: '/v1/groups/all/metrics/jobs', body: { value: '3' }, status: 400 },
+    { path: '/v1/groups/all/metrics/a%2Fb', body: { value: 3 }, status: 400 },
+    { path: '/v1/groups/web/metrics/jobs', body: { value: 3 }, status: 409 },
+    { path: '/v1/groups/none/metrics/jobs', body: { value: 3 }, status: 404 },
   ],
   'GET /v1/decisions': [
     { path: '/v1/decisions', status: 200 },
@@ -280,6 +328,7 @@ function fullEdge(): EdgeApp {
       groups: [
         aGroup(),
         aGroup({ policy: listed, vms: [aVm({ id: 8, name: 'a', group: 'listed', kind: 'existing' })] }),
+        aFullGroup(),
       ],
       vms: [
         aLoneVm({}, { state: 'running', difference: 'somebody' }),
@@ -314,7 +363,7 @@ describe('the document', async () => {
 
   it('says of every operation which scope it needs; none is open, none forgotten', () => {
     for (const { name, operation } of operations) {
-      expect(SCOPES[name], name).toMatch(/^(read|operate|admin)$/);
+      expect(SCOPES[name], name).toMatch(/^(post|read|operate|admin)$/);
       expect(operation['x-scope'], name).toBe(SCOPES[name]);
       expect(operation.security, name).toEqual([{ token: [] }]);
     }

@@ -1,9 +1,19 @@
 // An engine for the edges: pictures as the tests set them, commands that change them, over a real event log in memory.
 // Not here: hosts, VMs, images and operations (fake-fabric), the pictures themselves (pictures).
 
-import type { LoggedDecision } from '../../src/core/decision.ts';
-import type { CommandResult, DomainStatus, EngineView, GroupStatus } from '../../src/engine/view.ts';
+import type { Decision, LoggedDecision } from '../../src/core/decision.ts';
+import type { RefreshMemory, Suspendable } from '../../src/core/memory.ts';
+import { metricText } from '../../src/core/metric.ts';
+import type {
+  CommandResult,
+  DomainStatus,
+  EngineView,
+  GroupStatus,
+  RefreshVerb,
+  WhyRecord,
+} from '../../src/engine/view.ts';
 import type { KeptAnswer } from '../../src/ports/store.ts';
+import { conflict, notFound } from './fake-catalog.ts';
 import { FakeFabric, type FakeFabricParts } from './fake-fabric.ts';
 import { MemoryEventLog } from './memory-event-log.ts';
 import { aGroup } from './pictures.ts';
@@ -19,6 +29,13 @@ export {
   clock,
   NOW_MS,
 } from './pictures.ts';
+
+const REFRESHED: Readonly<Record<RefreshVerb, RefreshMemory['state']>> = {
+  pause: 'paused',
+  resume: 'running',
+  rollback: 'rolling-back',
+  cancel: 'stopped',
+};
 
 export interface FakeEngineParts extends FakeFabricParts {
   readonly groups?: readonly GroupStatus[];
@@ -101,9 +118,52 @@ export class FakeEngine extends FakeFabric implements EngineView {
     return this.command(`resume ${name}`, () => this.#change(name, { paused: false }));
   }
 
+  suspend(name: string, processes: readonly Suspendable[]): Promise<CommandResult<GroupStatus>> {
+    return this.command(`suspend ${name} ${processes.join(',')}`, () => this.#change(name, { suspended: processes }));
+  }
+
+  refresh(name: string, verb: RefreshVerb): Promise<CommandResult<GroupStatus>> {
+    return this.command(`refresh ${name} ${verb}`, () => {
+      const refresh = this.group(name)?.memory.refresh;
+      if (this.group(name) !== undefined && refresh === undefined)
+        return conflict(`no refresh of ${name} is under way`);
+      return this.#change(name, refresh === undefined ? {} : { refresh: { ...refresh, state: REFRESHED[verb] } });
+    });
+  }
+
+  async why(name: string, at?: string): Promise<CommandResult<WhyRecord>> {
+    if (this.refusal !== undefined) return this.refusal;
+    const group = this.group(name);
+    if (group === undefined) return notFound(`there is no group ${JSON.stringify(name)}`);
+    const text = (decision: Decision): string => `${name} has ${decision.desired} VMs because: ${decision.text}`;
+    if (at === undefined) {
+      const { lastDecision: decision, lastDecisionAt } = group;
+      if (decision === undefined || lastDecisionAt === undefined) return notFound(`${name} was not evaluated yet`);
+      return { ok: true, value: { at: lastDecisionAt, decision, text: text(decision) } };
+    }
+    const past = this.#decisions.find((decision) => decision.group === name && decision.at <= at);
+    if (past === undefined) return notFound(`nothing is kept of ${name} from ${at}`);
+    return { ok: true, value: { at: past.at, decision: past, text: text(past) } };
+  }
+
+  postMetric(name: string, metric: Parameters<EngineView['postMetric']>[1]): Promise<CommandResult<undefined>> {
+    return this.command(`post ${name} ${JSON.stringify(metric)}`, () => {
+      const group = this.group(name);
+      if (group === undefined) return notFound(`there is no group ${name}`);
+      const isWanted = group.policy.rules.some(
+        (rule) => rule.type !== 'schedule' && metricText(rule.metric) === `posted ${metric.name}`,
+      );
+      if (!isWanted) return conflict(`no rule of ${name} measures ${metric.name}`);
+      if (metric.vmId !== undefined && !group.vms.some(({ record }) => record.id === metric.vmId)) {
+        return { ...notFound(`${name} has no VM ${metric.vmId}`), where: 'vm' };
+      }
+      return { ok: true, value: undefined };
+    });
+  }
+
   #change(name: string, memory: Partial<GroupStatus['memory']>): CommandResult<GroupStatus> {
     const group = this.group(name);
-    if (group === undefined) return { ok: false, refused: 'not-found', reason: `there is no group ${name}` };
+    if (group === undefined) return notFound(`there is no group ${name}`);
     const value = { ...group, memory: { ...group.memory, ...memory } };
     this.#groups.set(name, value);
     return { ok: true, value };

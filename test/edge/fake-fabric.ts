@@ -1,39 +1,31 @@
-// Hosts, VMs, images and tokens in memory behind the engine's contract: commands verify, begin operations and carry them out.
-// Not here: groups and history (fake-engine), how operations go on (fake-operations), real placement.
+// Hosts and VMs in memory behind the engine's contract: commands verify, begin operations and carry them out.
+// Not here: images, operations, tokens (fake-catalog), groups and history (fake-engine), how operations go on (fake-operations).
 
-import { createHash } from 'node:crypto';
-import type { Token } from '../../src/core/catalog.ts';
-import type { Choice } from '../../src/core/decision.ts';
-import type { Flavor, VmRecord } from '../../src/core/model.ts';
+import type { VmRecord } from '../../src/core/model.ts';
 import type { OperationVm, PowerVerb } from '../../src/core/operation.ts';
+import { portOf } from '../../src/core/ready-check.ts';
 import type {
   Caller,
   CommandResult,
   CreateRequest,
+  EngineView,
   Fabric,
-  FlavorStatus,
   HostStatus,
-  ImageStatus,
-  OperationQuery,
   OperationStatus,
-  Tokens,
   VmQuery,
   VmStatus,
 } from '../../src/engine/view.ts';
 import type { GuestAddress } from '../../src/ports/hypervisor.ts';
-import { FakeOperations, type Step } from './fake-operations.ts';
+import { conflict, FakeCatalog, type FakeCatalogParts, notFound } from './fake-catalog.ts';
+import type { Step } from './fake-operations.ts';
+import { FakePlacement, refusalOf } from './fake-placement.ts';
 import type { MemoryEventLog } from './memory-event-log.ts';
-import { aHost, anImage, clock, FLAVORS, NOW_MS, uuidOf, vmOf } from './pictures.ts';
+import { aHost, NOW_MS, uuidOf, vmOf } from './pictures.ts';
 
-export type Refusal = Extract<CommandResult<never>, { ok: false }>;
-
-export interface FakeFabricParts {
+export interface FakeFabricParts extends FakeCatalogParts {
   readonly hosts?: readonly HostStatus[];
   /** VMs without a group. */
   readonly vms?: readonly VmStatus[];
-  readonly images?: readonly ImageStatus[];
-  readonly flavors?: readonly FlavorStatus[];
-  readonly tokens?: readonly Token[];
 }
 
 const POWER: Readonly<Record<PowerVerb, VmStatus['desired']>> = {
@@ -46,13 +38,7 @@ const POWER: Readonly<Record<PowerVerb, VmStatus['desired']>> = {
   stop: 'stopped',
 };
 
-export class FakeFabric implements Fabric {
-  readonly work: FakeOperations;
-  readonly commands: string[] = [];
-  /** Called by every command before it takes effect. */
-  beforeCommand: () => Promise<void> = () => Promise.resolve();
-  /** What every command answers as long as it is set. */
-  refusal: Refusal | undefined;
+export class FakeFabric extends FakeCatalog implements Fabric {
   consoleText: Uint8Array = new TextEncoder().encode('Linux version 6.1.0\nlogin: ');
   guestAddresses: readonly GuestAddress[] = [
     { address: '127.0.1.20', source: 'forward' },
@@ -62,28 +48,18 @@ export class FakeFabric implements Fabric {
   readonly strangers = new Map<string, { readonly host: string; readonly uuid: string }>([
     ['stranger', { host: 'local', uuid: uuidOf(9000) }],
   ]);
-  protected readonly events: MemoryEventLog;
   readonly #hosts: Map<string, HostStatus>;
   readonly #vms: Map<number, VmStatus>;
-  readonly #images: Map<string, ImageStatus>;
-  readonly #flavors: readonly FlavorStatus[];
-  readonly #tokens: Map<string, Token>;
+  readonly #placement = new FakePlacement(this);
   #nextVmId: number;
-  #nextImageId: number;
-  #lastHost = -1;
   #sorted: readonly VmStatus[] | undefined;
 
   constructor(parts: FakeFabricParts, grouped: readonly VmStatus[], events: MemoryEventLog) {
-    const { hosts = [aHost()], vms = [], images = [anImage()], flavors = FLAVORS, tokens = [] } = parts;
-    this.events = events;
-    this.work = new FakeOperations(events);
+    super(parts, events);
+    const { hosts = [aHost()], vms = [] } = parts;
     this.#hosts = new Map(hosts.map((host) => [host.name, host]));
     this.#vms = new Map([...grouped, ...vms].map((vm) => [vm.record.id, vm]));
-    this.#images = new Map(images.map((image) => [image.name, image]));
-    this.#flavors = flavors;
-    this.#tokens = new Map(tokens.map((token) => [token.name, token]));
     this.#nextVmId = Math.max(0, ...this.#vms.keys()) + 1;
-    this.#nextImageId = Math.max(0, ...images.map(({ id }) => id)) + 1;
   }
 
   hosts(): readonly HostStatus[] {
@@ -151,9 +127,24 @@ export class FakeFabric implements Fabric {
   }
 
   /** Puts a VM into another state behind the API's back, as a crash or `virsh` would. */
-  setVm(id: number, change: Partial<VmStatus>): void {
+  becomes(id: number, change: Partial<VmStatus>): void {
     const vm = this.#vms.get(id);
     if (vm !== undefined) this.#putVm({ ...vm, ...change });
+  }
+
+  setVm(
+    id: number,
+    { isProtected, labels }: Parameters<EngineView['setVm']>[1],
+    _caller: Caller,
+  ): Promise<CommandResult<VmStatus>> {
+    return this.command(`change ${id} ${JSON.stringify({ isProtected, labels })}`, () => {
+      const vm = this.vm(id);
+      if (vm === undefined) return notFound(`there is no VM ${id}`);
+      const changes = { ...(isProtected !== undefined && { isProtected }), ...(labels && { labels }) };
+      const value = { ...vm, record: { ...vm.record, ...changes } };
+      this.#putVm(value);
+      return { ok: true, value };
+    });
   }
 
   createVms(request: CreateRequest, caller: Caller): Promise<CommandResult<OperationStatus>> {
@@ -164,9 +155,9 @@ export class FakeFabric implements Fabric {
       const names = Array.from({ length: count }, (_, at) =>
         count === 1 ? request.name : `${request.name}-${at + 1}`,
       );
-      const refused = this.#verify(request, names);
+      const refused = refusalOf(this, request, names);
       if (refused !== undefined) return refused;
-      const flavor = this.#flavors.find(({ name }) => name === request.flavor);
+      const flavor = this.flavors().find(({ name }) => name === request.flavor);
       const image = request.image === undefined ? undefined : this.image(request.image)?.image;
       if (flavor === undefined) throw new Error('verified before');
       const made: number[] = [];
@@ -176,7 +167,7 @@ export class FakeFabric implements Fabric {
       const place: Step = () => {
         const vms: OperationVm[] = [];
         for (const name of names) {
-          const { host, choices } = this.#place(flavor, request);
+          const { host, choices } = this.#placement.place(flavor, request.placement?.host);
           if (host === undefined) {
             undo();
             const failure = { type: 'no-capacity' as const, detail: 'no host has room now', hosts: choices };
@@ -331,204 +322,6 @@ export class FakeFabric implements Fabric {
     return { ok: true, value: this.guestAddresses };
   }
 
-  images(): readonly ImageStatus[] {
-    return [...this.#images.values()];
-  }
-
-  image(name: string): ImageStatus | undefined {
-    return this.#images.get(name);
-  }
-
-  importImage(
-    name: string,
-    source: Parameters<Fabric['importImage']>[1],
-    options: Parameters<Fabric['importImage']>[2],
-    caller: Caller,
-  ): Promise<CommandResult<OperationStatus>> {
-    return this.command(`import ${name} ${JSON.stringify(source)}`, () => {
-      const repeated = this.work.repeated(caller);
-      if (repeated !== undefined) return repeated;
-      if (this.image(name) !== undefined) return { ...conflict(`there is an image ${name}`), where: 'name' };
-      const format = options.format ?? 'qcow2';
-      const begun: ImageStatus = {
-        id: this.#nextImageId++,
-        name,
-        source,
-        state: 'importing',
-        addedAt: clock.wallOf(NOW_MS),
-        configured: false,
-        hosts: [],
-        vms: 0,
-      };
-      this.#images.set(name, begun);
-      const fetching: Step = () => ({ progress: { done: 512, total: 1024, unit: 'bytes', text: 'fetching' } });
-      const finish: Step = () => {
-        const content = { sha256: options.sha256 ?? '0'.repeat(64), fileBytes: 1024, virtualBytes: 4096 };
-        this.#images.set(name, { ...begun, state: 'ready', image: { name, format, content } });
-        return { state: 'succeeded', progress: { done: 1024, total: 1024, unit: 'bytes', text: 'checked' } };
-      };
-      const operation = { kind: 'image.import' as const, state: 'running' as const, image: name };
-      const undo = (): void => void this.#images.delete(name);
-      return { ok: true, value: this.work.begin(operation, caller, [fetching, finish], undo) };
-    });
-  }
-
-  async uploadImage(
-    name: string,
-    bytes: AsyncIterable<Uint8Array>,
-    options: { readonly format?: 'qcow2' | 'raw'; readonly sha256?: string; readonly signal: AbortSignal },
-    _caller: Caller,
-  ): Promise<CommandResult<ImageStatus>> {
-    const begun = await this.command(`upload ${name}`, (): CommandResult<undefined> => {
-      if (this.image(name) !== undefined) return conflict(`there is an image ${name}`);
-      return { ok: true, value: undefined };
-    });
-    if (!begun.ok) return begun;
-    const id = this.#nextImageId++;
-    const base = { id, name, source: { kind: 'upload' as const }, addedAt: clock.wallOf(NOW_MS), configured: false };
-    this.#images.set(name, { ...base, state: 'importing', hosts: [], vms: 0 });
-    const hash = createHash('sha256');
-    let fileBytes = 0;
-    try {
-      for await (const chunk of bytes) {
-        options.signal.throwIfAborted();
-        hash.update(chunk);
-        fileBytes += chunk.byteLength;
-        await this.onUpload(fileBytes);
-      }
-      options.signal.throwIfAborted();
-    } catch (error) {
-      this.#images.delete(name);
-      throw error;
-    }
-    const sha256 = hash.digest('hex');
-    if (options.sha256 !== undefined && options.sha256 !== sha256) {
-      this.#images.delete(name);
-      return {
-        ok: false,
-        refused: 'invalid',
-        reason: `the checksum is ${sha256}, not ${options.sha256}`,
-        where: 'sha256',
-      };
-    }
-    const content = { sha256, fileBytes, virtualBytes: fileBytes };
-    const image = { name, format: options.format ?? 'raw', content };
-    const ready: ImageStatus = { ...base, state: 'ready', image, hosts: [], vms: 0 };
-    this.#images.set(name, ready);
-    this.events.append({ type: 'image.added', image: name, sha256, fileBytes });
-    return { ok: true, value: ready };
-  }
-
-  /** After each piece of an upload: a test holds it here to be a slow disk. */
-  onUpload: (bytes: number) => Promise<void> = () => Promise.resolve();
-
-  deleteImage(name: string, _caller: Caller): Promise<CommandResult<undefined>> {
-    return this.command(`delete image ${name}`, () => {
-      const image = this.image(name);
-      if (image === undefined) return notFound(`there is no image ${name}`);
-      if (image.configured) return conflict(`the image ${name} stands in the configuration`);
-      if (this.vms().some(({ record }) => record.image?.name === name)) return conflict(`VMs use the image ${name}`);
-      this.#images.delete(name);
-      this.events.append({ type: 'image.removed', image: name });
-      return { ok: true, value: undefined };
-    });
-  }
-
-  flavors(): readonly FlavorStatus[] {
-    return this.#flavors;
-  }
-
-  async operation(id: string): Promise<OperationStatus | undefined> {
-    return this.work.get(id);
-  }
-
-  async operations(query: OperationQuery): Promise<readonly OperationStatus[]> {
-    return this.work.list(query);
-  }
-
-  cancel(id: string, _caller: Caller): Promise<CommandResult<OperationStatus>> {
-    return this.command(`cancel ${id}`, () => this.work.cancel(id));
-  }
-
-  ended(id: string, timeoutMs: number, signal?: AbortSignal): Promise<OperationStatus | undefined> {
-    return this.work.ended(id, timeoutMs, signal);
-  }
-
-  get tokens(): Tokens {
-    const all = this.#tokens;
-    return {
-      all: [...all.values()],
-      find: (sha256) =>
-        [...all.values()].find(
-          (token) =>
-            token.sha256 === sha256 && !(token.expiresAt !== undefined && Date.parse(token.expiresAt) <= Date.now()),
-        ),
-      add: (token) =>
-        this.command(`add token ${token.name} ${token.scope}`, () => {
-          if (all.has(token.name)) return { ...conflict(`there is a token ${token.name}`), where: 'name' };
-          const whole = { ...token, createdAt: clock.wallOf(NOW_MS) };
-          all.set(token.name, whole);
-          return { ok: true, value: whole };
-        }),
-      remove: (name) =>
-        this.command(`remove token ${name}`, () =>
-          all.delete(name) ? { ok: true, value: undefined } : notFound(`there is no token ${name}`),
-        ),
-    };
-  }
-
-  protected async command<T>(text: string, work: () => CommandResult<T>): Promise<CommandResult<T>> {
-    await this.beforeCommand();
-    this.commands.push(text);
-    return this.refusal ?? work();
-  }
-
-  #verify(request: CreateRequest, names: readonly string[]): Refusal | undefined {
-    const invalid = (where: string, reason: string): Refusal => ({ ok: false, refused: 'invalid', where, reason });
-    if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/.test(request.name)) return invalid('name', 'this is no name for a VM');
-    const flavor = this.#flavors.find(({ name }) => name === request.flavor);
-    if (flavor === undefined) return invalid('flavor', `there is no flavor ${request.flavor}`);
-    if (request.image !== undefined && this.image(request.image)?.image === undefined) {
-      return invalid('image', `there is no image ${request.image} that is ready`);
-    }
-    const taken = names.find((name) => this.vms().some(({ record }) => record.name === name));
-    if (taken !== undefined) return { ...conflict(`there is a VM ${taken}`), where: 'name' };
-    const hosts = this.hosts().map((host): Choice => {
-      const fits = (host.capacity?.memoryMiB ?? 0) >= flavor.memoryMiB;
-      return { name: host.name, chosen: false, text: fits ? 'fits' : `has less than ${flavor.memoryMiB} MiB` };
-    });
-    if (hosts.some(({ text }) => text === 'fits')) return undefined;
-    return { ok: false, refused: 'no-capacity', reason: 'no host could ever hold it', where: 'flavor', hosts };
-  }
-
-  /** Goes on from the host used last; takes the first with room. */
-  #place(
-    flavor: Flavor,
-    { placement }: CreateRequest,
-  ): { readonly host?: string; readonly choices: readonly Choice[] } {
-    const hosts = this.hosts();
-    const choices: Choice[] = [];
-    for (let step = 1; step <= hosts.length; step++) {
-      const at = (this.#lastHost + step) % hosts.length;
-      const host = hosts[at];
-      if (host === undefined) continue;
-      const why = this.#unfit(host, flavor, placement?.host);
-      choices.push({ name: host.name, chosen: why === undefined, text: why ?? 'has room' });
-      if (why !== undefined) continue;
-      this.#lastHost = at;
-      return { host: host.name, choices };
-    }
-    return { choices };
-  }
-
-  #unfit(host: HostStatus, flavor: Flavor, wanted: string | undefined): string | undefined {
-    if (wanted !== undefined && wanted !== host.name) return 'another host was asked for';
-    if (host.traits.cordoned !== undefined) return `cordoned: ${host.traits.cordoned}`;
-    if (host.condition === 'unreachable' || host.condition === 'connecting') return `is ${host.condition}`;
-    const free = (host.capacity?.memoryMiB ?? 0) - host.runningMemoryMiB;
-    return free < flavor.memoryMiB ? `${free} MiB free, ${flavor.memoryMiB} MiB needed` : undefined;
-  }
-
   #launched(id: number): void {
     const vm = this.#vms.get(id);
     if (vm === undefined) return;
@@ -545,7 +338,7 @@ export class FakeFabric implements Fabric {
         vms: now.vms + 1,
       });
     }
-    const endpoint = { address: `127.0.1.${id % 250}`, port: vm.record.ready?.http.port ?? 80 };
+    const endpoint = { address: `127.0.1.${id % 250}`, port: (vm.record.ready && portOf(vm.record.ready)) ?? 80 };
     this.#putVm({
       ...rest,
       state: 'running',
@@ -612,12 +405,4 @@ function firstAbove(vms: readonly VmStatus[], id: number): number {
     else low = middle + 1;
   }
   return low;
-}
-
-function notFound(reason: string): Refusal {
-  return { ok: false, refused: 'not-found', reason };
-}
-
-function conflict(reason: string): Refusal {
-  return { ok: false, refused: 'conflict', reason };
 }

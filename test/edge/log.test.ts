@@ -38,6 +38,17 @@ const EVENTS: readonly NewEvent[] = [
   { type: 'vm.removed', group: 'web', vm, reason: 'idle' },
   { type: 'vm.failed', group: 'web', vm, reason: 'not ready', step: 'started' },
   { type: 'vm.lost', group: 'web', vm, reason: 'vanished' },
+  { type: 'vm.returned', group: 'web', vm, reason: 'load returned' },
+  { type: 'vm.standby', group: 'web', vm, standby: 'paused' },
+  { type: 'vm.unhealthy', group: 'web', vm, reason: 'HTTP 500' },
+  { type: 'vm.fallback', group: 'web', vm, from: 'fork', to: 'cold', reason: 'compressed' },
+  { type: 'hook.ended', group: 'web', vm, hook: 'launch', outcome: 'timed-out', tries: 3, text: 'HTTP 503' },
+  { type: 'template.ready', group: 'web', host: 'a', template: 'k', tookMs: 2500 },
+  { type: 'template.failed', group: 'web', host: 'a', reason: 'no agent' },
+  { type: 'template.removed', host: 'a', template: 'k', reason: 'another image' },
+  { type: 'balancer.failed', balancer: 'front', reason: 'no socket' },
+  { type: 'balancer.recovered', balancer: 'front' },
+  { type: 'refresh.changed', group: 'web', state: 'paused', done: 1, total: 4, text: 'a quarter is done' },
   { type: 'breaker.opened', group: 'web', failures: 3, retryAt: '2027-01-15T08:00:00.000Z', reason: 'no image' },
   { type: 'breaker.closed', group: 'web' },
   { type: 'host.slow', host: 'a', reason: '2.1 s' },
@@ -93,6 +104,26 @@ it('writes one line per event, with all its fields and a sentence', async () => 
     msg: 'web: web-7 on a serves at 127.0.1.7:80 after 2.35 s',
   });
 });
+
+it.each<[NewEvent, string]>([
+  [
+    { type: 'vm.launched', group: 'web', vm, launchMs: 380, way: 'fork' },
+    'web: web-7 on a runs after 0.38 s, forked from a template',
+  ],
+  [
+    { type: 'group.changed', group: 'web', change: { what: 'suspended', processes: ['launch', 'health'], by: 'user' } },
+    'web: launch, health suspended by user',
+  ],
+  [
+    { type: 'group.changed', group: 'web', change: { what: 'suspended', processes: [], by: 'user' } },
+    'web: nothing is suspended any more, by user',
+  ],
+  [
+    { type: 'hook.ended', group: 'web', vm, hook: 'remove', outcome: 'refused', tries: 1, text: 'HTTP 409' },
+    'web: web-7 on a: the remove hook refused after 1 try: HTTP 409',
+  ],
+  [{ type: 'policy.loaded', group: 'web', file: 'f', candidate: 'gentler' }, 'candidate gentler of web loaded from f'],
+])('says of %j: %s', (event, sentence) => expect(eventText(event)).toBe(sentence));
 
 it('has a sentence without gaps for every type', () => {
   expect(EVENTS.map(({ type }) => type).toSorted()).toEqual(EVENT_TYPES.toSorted());

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { edgeApp } from './edge-app.ts';
 import { aDecision, aGroup, aHost, aVm } from './fake-engine.ts';
+import { aFullDecision, aFullGroup } from './full-group.ts';
 import { type Family, parsePrometheus } from './prometheus-text.ts';
 
 const VM = { id: 7, name: 'web-7', uuid: 'u', host: 'local' };
@@ -32,7 +33,9 @@ describe('/metrics', () => {
     const names = `poll_duration_seconds poll_failures_total turn_duration_seconds decision_duration_seconds decisions_total
       actions_total action_duration_seconds group_desired group_min group_max group_vms group_cpu_percent
       launch_duration_seconds launch_failures_total breaker_open host_up events_total event_subscribers
-      event_subscribers_dropped_total build_info`;
+      event_subscribers_dropped_total build_info
+      candidate_desired candidate_actions_total group_actions_total template_state hooks_ended_total balancer_up
+      health_replacements_total`;
     for (const name of names.split(/\s+/)) expect(families.has(`virtscale_${name}`), name).toBe(true);
     expect(families.has('process_cpu_seconds_total')).toBe(true);
     expect(value(families, 'virtscale_build_info', { version: '1.2.3' })).toBe(1);
@@ -68,9 +71,69 @@ describe('/metrics', () => {
       { type: 'vm.failed', group: 'web', vm: VM, reason: 'not ready', step: 'started' },
     );
     const families = await scrape(app);
-    expect(value(families, 'virtscale_launch_duration_seconds_sum', { group: 'web' })).toBe(2.5);
+    expect(value(families, 'virtscale_launch_duration_seconds_sum', { group: 'web', way: 'cold' })).toBe(2.5);
     expect(value(families, 'virtscale_launch_failures_total', { group: 'web' })).toBe(1);
     expect(value(families, 'virtscale_events_total', { type: 'vm.failed' })).toBe(1);
+  });
+
+  it('counts by which way VMs came, what became of hooks, and who was unhealthy', async () => {
+    const { app, engine } = edgeApp();
+    engine.log.append(
+      { type: 'policy.loaded', group: 'web', file: 'f' },
+      { type: 'vm.launched', group: 'web', vm: VM, launchMs: 6, way: 'paused' },
+      { type: 'vm.launched', group: 'web', vm: VM, launchMs: 400, way: 'fork' },
+      { type: 'vm.fallback', group: 'web', vm: VM, from: 'fork', to: 'cold', reason: 'compressed' },
+      { type: 'hook.ended', group: 'web', vm: VM, hook: 'launch', outcome: 'timed-out', tries: 3, text: '' },
+    );
+    expect(value(await scrape(app), 'virtscale_vm_unhealthy_total', { group: 'web' })).toBe(0);
+    engine.log.append({ type: 'vm.unhealthy', group: 'web', vm: VM, reason: 'HTTP 500' });
+    const families = await scrape(app);
+    const launches = (labels: Record<string, string>) =>
+      value(families, 'virtscale_launch_duration_seconds_bucket', { group: 'web', ...labels });
+    expect([launches({ way: 'paused', le: '0.005' }), launches({ way: 'paused', le: '0.01' })]).toEqual([0, 1]);
+    expect(launches({ way: 'fork', le: '0.5' })).toBe(1);
+    expect(value(families, 'virtscale_launch_fallbacks_total', { group: 'web', from: 'fork', to: 'cold' })).toBe(1);
+    expect(value(families, 'virtscale_hooks_ended_total', { hook: 'launch', outcome: 'timed-out' })).toBe(1);
+    expect(value(families, 'virtscale_vm_unhealthy_total', { group: 'web' })).toBe(1);
+  });
+
+  it('shows what a candidate would have done beside what was done', async () => {
+    const { app, metrics, engine } = edgeApp({ groups: [aFullGroup()] });
+    engine.log.append(
+      { type: 'policy.loaded', group: 'all', file: 'f' },
+      { type: 'policy.loaded', group: 'all', file: 'f', candidate: 'gentler' },
+    );
+    metrics.decided('all', 0.0002, aFullDecision({ desiredBefore: 3, desired: 2 }));
+    metrics.decided('all', 0.0002, aDecision({ desiredBefore: 2, desired: 2 }));
+    metrics.observed('all', 'gentler', aDecision({ desiredBefore: 2, desired: 4 }));
+    metrics.observed('all', 'gentler', aDecision({ desiredBefore: 4, desired: 4 }));
+    const families = await scrape(app);
+    const actions = (name: string, direction: string) =>
+      value(families, `virtscale_${name}_actions_total`, { group: 'all', direction });
+    expect([actions('candidate', 'out'), actions('candidate', 'in')]).toEqual([1, 0]);
+    expect([actions('group', 'out'), actions('group', 'in')]).toEqual([0, 1]);
+    expect(value(families, 'virtscale_candidate_desired', { group: 'all', candidate: 'gentler' })).toBe(3);
+    expect(value(families, 'virtscale_candidate_desired', { candidate: 'fresh' })).toBeUndefined();
+    expect(value(families, 'virtscale_health_replacements_total', { group: 'all' })).toBe(1);
+  });
+
+  it('shows templates, refreshes, what is suspended, and whether balancers do as they are told', async () => {
+    const { app, engine } = edgeApp({ groups: [aFullGroup()] });
+    const families = await scrape(app);
+    expect(value(families, 'virtscale_template_state', { host: 'local', state: 'ready' })).toBe(1);
+    expect(value(families, 'virtscale_template_state', { host: 'far', state: 'ready' })).toBe(0);
+    expect(value(families, 'virtscale_template_state', { host: 'far', state: 'impossible' })).toBe(1);
+    expect(value(families, 'virtscale_template_bytes', { host: 'local' })).toBe(123_456_789);
+    expect(value(families, 'virtscale_refresh_vms', { group: 'all', what: 'total' })).toBe(3);
+    expect(value(families, 'virtscale_group_suspended', { group: 'all', process: 'remove' })).toBe(1);
+    expect(value(families, 'virtscale_group_suspended', { group: 'all', process: 'launch' })).toBe(0);
+    expect(value(families, 'virtscale_group_vms', { group: 'all', phase: 'standby' })).toBe(1);
+    const up = async () => value(await scrape(app), 'virtscale_balancer_up', { balancer: 'front' });
+    expect(await up()).toBe(1);
+    engine.log.append({ type: 'balancer.failed', balancer: 'front', reason: 'no socket' });
+    expect(await up()).toBe(0);
+    engine.log.append({ type: 'balancer.recovered', balancer: 'front' });
+    expect(await up()).toBe(1);
   });
 
   it('shows groups and hosts as they are at the scrape', async () => {

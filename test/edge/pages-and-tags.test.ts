@@ -147,7 +147,7 @@ describe('entity tags', () => {
     ];
     const before = await tags();
     engine.setHost('local', { running: 9, pollMs: 99, condition: 'slow' });
-    engine.setVm(7, { cpuPercent: 1 });
+    engine.becomes(7, { cpuPercent: 1 });
     expect(await tags()).toEqual(before);
   });
 
@@ -169,7 +169,7 @@ describe('entity tags', () => {
 describe('VMs', () => {
   it('show what they should be, what they are, and why these differ', async () => {
     const { app, engine } = edgeApp({ vms: [aLoneVm()] });
-    engine.setVm(20, { state: 'stopped', difference: 'it stopped by itself at 12:00' });
+    engine.becomes(20, { state: 'stopped', difference: 'it stopped by itself at 12:00' });
     expect(await (await app.request('/v1/vms/20')).json()).toMatchObject({
       desired: 'running',
       state: 'stopped',

@@ -4,6 +4,7 @@ import { Script } from 'node:vm';
 import { expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { aDecision, aGroup, aVm } from './fake-engine.ts';
+import { aFullGroup } from './full-group.ts';
 import { type LiveEdge, liveEdge } from './live-edge.ts';
 import { SmallDocument, SmallNode } from './small-document.ts';
 import { tokenFor } from './tokens.ts';
@@ -162,4 +163,17 @@ it('the status page asks for a token when one is needed, and goes on with it', a
     () => /web/.test(groups.textContent) && page.getElementById('live').textContent === 'live',
     () => groups.textContent,
   );
+});
+
+it('the status page shows standbys, suspended parts and a refresh', async () => {
+  const edge = await liveEdge({}, { groups: [aFullGroup()] });
+  const page = await open(edge, '/');
+  const [groups, rows] = ['groups', 'vms'].map((id) => page.getElementById(id));
+  await until(
+    () => /all-9/.test(rows?.textContent ?? ''),
+    () => groups?.textContent ?? '',
+  );
+  expect(groups?.textContent).toMatch(/launches stopped.*suspended: remove.*refresh paused 1 of 3/);
+  expect(groups?.textContent).toMatch(/1 +of 2 wanted, 1 to 4, 1 in standby/);
+  expect(rows?.textContent).toMatch(/all-9.*standby.*saved.*protected/);
 });

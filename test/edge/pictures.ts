@@ -2,8 +2,9 @@
 // Not here: an engine that shows them (fake-engine).
 
 import type { Decision } from '../../src/core/decision.ts';
+import { CPU } from '../../src/core/metric.ts';
 import type { Flavor, HostTraits, Image, VmRecord } from '../../src/core/model.ts';
-import type { Policy } from '../../src/core/policy.ts';
+import { POLICY_DEFAULTS, type Policy } from '../../src/core/policy.ts';
 import type { FlavorStatus, GroupStatus, HostStatus, ImageStatus, VmStatus } from '../../src/engine/view.ts';
 
 /** The engine time of the tests and the wall time it stands for. */
@@ -103,6 +104,7 @@ export function uuidOf(id: number): string {
 
 export function aPolicy(policy: Partial<Policy> = {}): Policy {
   return {
+    ...POLICY_DEFAULTS,
     group: 'web',
     min: 1,
     max: 4,
@@ -114,17 +116,14 @@ export function aPolicy(policy: Partial<Policy> = {}): Policy {
       {
         name: 'hot',
         type: 'threshold',
-        metric: 'cpu',
+        metric: CPU,
         direction: 'out',
-        thresholdPercent: 75,
+        threshold: 75,
         forMs: 3000,
-        by: 1,
+        by: { vms: 1 },
         cooldownMs: 20_000,
       },
     ],
-    launchDeadlineMs: 60_000,
-    drainGraceMs: 5000,
-    shutdownDeadlineMs: 30_000,
     ...policy,
   };
 }
@@ -137,22 +136,27 @@ export function aDecision(decision: Partial<Decision> = {}): Decision {
     desired: 2,
     cause: 'rule',
     rule: 'hot',
-    counts: { desired: 1, inService: 1, launching: 0, draining: 0, removing: 0, existing: 1 },
+    counts: { desired: 1, inService: 1, launching: 0, standby: 0, draining: 0, removing: 0, existing: 1 },
     cpuPercent: 91.2,
     cpuByVm: { 'web-7': 91.2 },
     verdicts: [
       {
         rule: 'hot',
+        type: 'threshold',
         direction: 'out',
         verdict: 'fires',
         metric: 'cpu',
-        valuePercent: 91.2,
-        thresholdPercent: 75,
+        unit: '%',
+        value: 91.2,
+        threshold: 75,
+        measured: 1,
+        expected: 1,
         crossedAtMs: NOW_MS - 3000,
         recommends: 1,
         text: 'CPU 91 % has been above 75 % for 3 s',
       },
     ],
+    steps: [{ step: 'rules', from: 1, to: 2, text: 'hot adds 1 VM' }],
     limits: [],
     hosts: [{ name: 'local', chosen: true, text: 'the only host' }],
     victims: [],
@@ -170,6 +174,8 @@ export function aGroup(group: Partial<GroupStatus> = {}): GroupStatus {
     lastDecision: aDecision(),
     lastDecisionAt: clock.wallOf(NOW_MS),
     vms: [aVm()],
+    candidates: [],
+    templates: [],
     ...group,
   };
 }

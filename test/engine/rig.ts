@@ -1,17 +1,22 @@
 // The real engine on simulated hosts and time, for tests that tell one story each.
 // Not here: chance and faults by the hundred (test/sim).
 
+import { CronCalendar } from '../../src/adapters/calendar/cron-calendar.ts';
 import { MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
 import { MemoryHypervisor } from '../../src/adapters/hypervisor/memory/memory-hypervisor.ts';
 import { MemoryProber } from '../../src/adapters/hypervisor/memory/memory-prober.ts';
+import { recordInMemory } from '../../src/adapters/recorder/memory-recorder.ts';
 import { SqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts';
 import type { LoggedEvent } from '../../src/core/events.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import { DEFAULT_SETTINGS, type FabricSettings } from '../../src/engine/settings.ts';
 import type { Telemetry } from '../../src/engine/view.ts';
+import { Fault } from '../../src/ports/fault.ts';
 import type { Store } from '../../src/ports/store.ts';
+import { MemoryBalancer } from '../support/memory-balancer.ts';
 import { MemoryImageStore } from '../support/memory-image-store.ts';
+import { ScriptedHooks } from '../support/scripted-hooks.ts';
 import { SeededIds } from '../support/seeded-ids.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 
@@ -39,6 +44,11 @@ export class Rig {
   readonly turnSeconds: number[] = [];
   store: Store = new SqliteStore({ path: ':memory:' });
   readonly images = new MemoryImageStore();
+  readonly hooks = new ScriptedHooks();
+  readonly balancer = new MemoryBalancer('front');
+  readonly recorder = recordInMemory();
+  /** Answers of the monitoring system; a query that is not in it fails. */
+  readonly queries = new Map<string, number>();
   settings: FabricSettings;
   policies: readonly Policy[];
   #engine: Engine | undefined;
@@ -53,7 +63,8 @@ export class Rig {
       flavors: FLAVORS.map((flavor) => ({ flavor, key: flavor.name })),
       ...settings,
     };
-    this.hosts = hosts.map((name) => new MemoryHost({ name, startMs: this.clock.nowMs() }));
+    const startMs = this.clock.nowMs();
+    this.hosts = hosts.map((name, index) => new MemoryHost({ name, startMs, addressPrefix: `127.0.${index + 1}` }));
   }
 
   get engine(): Engine {
@@ -78,6 +89,7 @@ export class Rig {
     const telemetry: Telemetry = {
       polled() {},
       decided() {},
+      observed() {},
       stepped() {},
       turnEnded: (seconds) => this.turnSeconds.push(seconds),
     };
@@ -85,12 +97,17 @@ export class Rig {
     this.#life = life;
     const engine = await Engine.open({
       hosts: this.#hypervisors.map((hypervisor) => ({ hypervisor, uri: `memory://${hypervisor.host}` })),
-      store: mortal(this.store, life),
+      store: mortal(this.store, life, ['commit']),
       images: this.images,
       settings: this.settings,
       clock,
       ids: this.#ids,
       prober: new MemoryProber(this.hosts, clock),
+      hooks: mortal(this.hooks, life, ['call']),
+      calendar: new CronCalendar(),
+      balancers: new Map([[this.balancer.name, mortal(this.balancer, life, ['apply'])]]),
+      queries: { value: async (query) => this.#answerTo(query) },
+      recorder: this.recorder,
       telemetry,
       log: { ...SILENT, error: (fields, message) => this.bugs.push(`${message} ${JSON.stringify(fields)}`) },
       version: 'test',
@@ -100,6 +117,12 @@ export class Rig {
     await engine.start();
     this.#engine = engine;
     return this;
+  }
+
+  #answerTo(query: string): { readonly value: number; readonly ageMs: number } {
+    const value = this.queries.get(query);
+    if (value === undefined) throw new Fault('unreachable', 'the monitoring system does not answer');
+    return { value, ageMs: 0 };
   }
 
   /** A database that remembers nothing, as after a loss. */
@@ -157,14 +180,14 @@ export class Rig {
   }
 }
 
-/** What is left of a killed daemon in this process must not write any more, as a dead process would not. */
-function mortal(store: Store, life: { readonly dead: boolean }): Store {
-  const commit: Store['commit'] = (changes) => (life.dead ? new Promise(() => {}) : store.commit(changes));
-  return new Proxy(store, {
+/** What is left of a killed daemon in this process must not write or call any more, as a dead process would not. */
+function mortal<T extends object>(port: T, life: { readonly dead: boolean }, acts: readonly (keyof T)[]): T {
+  return new Proxy(port, {
     get(target, name) {
-      if (name === 'commit') return commit;
       const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
+      if (typeof value !== 'function') return value;
+      if (!acts.some((act) => act === name)) return value.bind(target);
+      return (...args: readonly unknown[]) => (life.dead ? new Promise(() => {}) : value.apply(target, args));
     },
   });
 }

@@ -9,7 +9,7 @@ import { stopEmbeddedHost } from '../../src/adapters/hypervisor/embedded/embedde
 import { findLayout, type Layout } from '../../src/adapters/hypervisor/embedded/layout.ts';
 import { findLibvirtd, socketUri } from '../../src/adapters/hypervisor/embedded/libvirtd.ts';
 import { processesWith } from '../../src/adapters/hypervisor/embedded/processes.ts';
-import { HttpProber } from '../../src/adapters/prober/http-prober.ts';
+import { NetworkProber } from '../../src/adapters/prober/network-prober.ts';
 import { parseDaemonConfig } from '../../src/config/daemon-file.ts';
 import type { Endpoint, Image } from '../../src/core/model.ts';
 import type { Log } from '../../src/engine/log.ts';
@@ -125,7 +125,7 @@ test('a VM on each answers from its host’s addresses; one hung libvirtd is nob
     expect(slowest).toBeLessThan(1_000);
     await failed;
     // Its VM does not notice.
-    expect(await new HttpProber().probe(endpoints[1] as Endpoint, READY, 2_000, never)).toBe(true);
+    expect(await new NetworkProber().probe(endpoints[1] as Endpoint, READY, 2_000, never)).toBe(true);
   } finally {
     process.kill(pid, 'SIGCONT');
   }
@@ -202,7 +202,7 @@ test('by hand: what a killed one leaves behind, the next one removes', async () 
 async function serve(host: string, spec: VmSpec): Promise<Endpoint> {
   const hypervisor = hypervisorOf(host);
   await launch(hypervisor, spec, never);
-  const prober = new HttpProber();
+  const prober = new NetworkProber();
   return await eventually(`answer of ${spec.name}`, async () => {
     const endpoint = await hypervisor.endpoint(spec.uuid, 80, never);
     return endpoint !== undefined && (await prober.probe(endpoint, READY, 200, never)) ? endpoint : undefined;

@@ -21,12 +21,18 @@ export function leftToDo(
     if (lastDecision?.limits.some(({ limit }) => limit === 'no-host') && peopleHaveVms(invariants)) continue;
     const inService = vms.filter((vm) => vm.record.phase === 'in-service').length;
     if (memory.desired !== inService) left.push(`${policy.group}: desired ${memory.desired}, in service ${inService}`);
+    const standby = vms.filter((vm) => vm.record.phase === 'standby').length;
+    if (inService + standby > policy.max)
+      left.push(`${policy.group}: ${inService} serve and ${standby} wait, max is ${policy.max}`);
+    if (memory.refresh !== undefined && memory.refresh.state !== 'stopped')
+      left.push(`${policy.group}: its refresh is ${memory.refresh.state}`);
     if (inService < policy.min || inService > policy.max)
       left.push(`${policy.group}: ${inService} is beyond its limits`);
   }
   for (const { id, kind, state } of engine.openOperations) left.push(`operation ${id} (${kind}) is ${state}`);
   for (const { record } of engine.vms()) {
-    if (record.phase !== 'in-service') left.push(`${record.name} is ${record.phase} (${record.step})`);
+    if (record.phase !== 'in-service' && record.phase !== 'standby')
+      left.push(`${record.name} is ${record.phase} (${record.step})`);
   }
   return [...left, ...leftOnHosts(invariants, world, nowMs)];
 }
@@ -45,7 +51,18 @@ function leftOnHosts(invariants: Invariants, world: World, nowMs: number): reado
       // People's own VMs are as people leave them.
       if (record.group === undefined) continue;
       const domain = domains.find((candidate) => candidate.uuid === record.uuid);
-      if (domain?.running !== true) left.push(`${record.name} has a record, but does not run on ${host.name}`);
+      const sleeps = record.standby === 'saved' || record.standby === 'stopped';
+      if (domain === undefined || domain.running === sleeps) {
+        const what = sleeps ? 'waits in standby, but is not stopped' : 'has a record, but does not run';
+        left.push(`${record.name} ${what} on ${host.name}`);
+      }
+      if (
+        record.phase === 'in-service' &&
+        domain !== undefined &&
+        domain.hostname !== record.name &&
+        domain.metadata !== undefined
+      )
+        left.push(`${record.name} believes to be ${domain.hostname}`);
     }
     for (const domain of domains) {
       const known = here.some((record) => record.uuid === domain.uuid);

@@ -1,6 +1,7 @@
 // One life of the daemon: the real engine on adapters that can die with it.
 // Not here: when it dies and comes back (simulation.ts).
 
+import { CronCalendar } from '../../src/adapters/calendar/cron-calendar.ts';
 import { MemoryHypervisor } from '../../src/adapters/hypervisor/memory/memory-hypervisor.ts';
 import { MemoryProber } from '../../src/adapters/hypervisor/memory/memory-prober.ts';
 import type { Policy } from '../../src/core/policy.ts';
@@ -9,6 +10,7 @@ import type { Log } from '../../src/engine/log.ts';
 import type { Telemetry } from '../../src/engine/view.ts';
 import { isFault } from '../../src/ports/fault.ts';
 import type { Ids } from '../../src/ports/ids.ts';
+import type { Recorder } from '../../src/ports/recorder.ts';
 import type { Store } from '../../src/ports/store.ts';
 import type { VirtualClock } from '../support/virtual-clock.ts';
 import type { Invariants } from './invariants.ts';
@@ -26,6 +28,7 @@ export interface DaemonOptions {
   readonly ids: Ids;
   readonly invariants: Invariants;
   readonly trace: Trace;
+  readonly recorder: Recorder;
   readonly pollMs: number;
   readonly storeFull: () => boolean;
   readonly storeLatencyMs: () => number;
@@ -72,7 +75,7 @@ export class Daemon {
 
   /** `policies` as they are in their files: they may change while the daemon still starts. */
   async start(policies: ReadonlyMap<string, Policy>): Promise<void> {
-    const { invariants, trace, world, ids, pollMs } = this.#options;
+    const { invariants, trace, world, ids, pollMs, recorder } = this.#options;
     invariants.daemonStarted(this.#offsetMs);
     const engine = await Engine.open({
       hosts: this.#hypervisors.map((hypervisor) => ({ hypervisor, uri: `memory://${hypervisor.host}` })),
@@ -82,6 +85,10 @@ export class Daemon {
       clock: this.#clock,
       ids,
       prober: new MemoryProber(world.hosts, this.#hostTime),
+      hooks: world.hooks,
+      calendar: new CronCalendar(),
+      balancers: new Map([[world.balancer.name, world.balancer]]),
+      recorder,
       telemetry: telemetryInto(trace),
       log: logInto(trace),
       version: '0.0.0-sim',
@@ -120,6 +127,7 @@ function telemetryInto(trace: Trace): Telemetry {
   return {
     polled: (_host, _seconds, outcome) => trace.count(`poll ${outcome}`),
     decided: () => trace.count('decisions'),
+    observed: () => trace.count('candidate decisions'),
     stepped: (_group, step, _seconds, outcome) => trace.count(`step ${step} ${outcome}`),
     turnEnded: () => trace.count('turns'),
   };

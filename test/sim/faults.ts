@@ -3,7 +3,7 @@
 
 import type { MemoryDomain, MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
 import type { HypervisorCall, Trouble } from '../../src/adapters/hypervisor/memory/memory-script.ts';
-import type { FaultKind } from '../../src/ports/fault.ts';
+import { Fault, type FaultKind } from '../../src/ports/fault.ts';
 import type { SeededRandom } from '../support/seeded-ids.ts';
 import type { VirtualClock } from '../support/virtual-clock.ts';
 import { FAULTS, type FaultName, type SimOptions } from './options.ts';
@@ -20,6 +20,7 @@ export interface DaemonControl {
   command(): string | undefined;
   request(): string | undefined;
   changePolicy(): string | undefined;
+  changeTemplate(): string | undefined;
   /** A VM name that may be given next, so that a stranger can be there before. */
   nextVmName(): string;
 }
@@ -31,6 +32,12 @@ const DEADLY = [
   'createDisk',
   'define',
   'start',
+  'makeTemplate',
+  'fork',
+  'personalise',
+  'save',
+  'pause',
+  'resume',
   'shutdown',
   'destroy',
   'undefine',
@@ -51,6 +58,13 @@ const ACTS = [
   'createDisk',
   'define',
   'start',
+  'templateKey',
+  'makeTemplate',
+  'fork',
+  'personalise',
+  'save',
+  'pause',
+  'resume',
   'shutdown',
   'destroy',
   'undefine',
@@ -77,6 +91,7 @@ export class Faults {
   readonly #parts: FaultsParts;
   readonly #begin: Readonly<Record<FaultName, Begin>>;
   #badImageUntilMs = 0;
+  #balancerUntilMs = 0;
   #strangers = 0;
   #over = false;
 
@@ -88,6 +103,7 @@ export class Faults {
   everySecond(): void {
     const { clock, options, random, trace } = this.#parts;
     if (clock.nowMs() >= this.#badImageUntilMs) this.#images('good');
+    if (clock.nowMs() >= this.#balancerUntilMs) this.#parts.world.balancer.fault = undefined;
     for (const fault of FAULTS) {
       if (!random.chance(options.rates[fault])) continue;
       const text = this.#begin[fault]();
@@ -102,6 +118,7 @@ export class Faults {
     const { world, clock, trace } = this.#parts;
     for (const host of world.hosts) host.heal(clock.nowMs());
     this.#images('good');
+    world.balancer.fault = undefined;
     trace.line('the hosts are healed');
   }
 
@@ -173,6 +190,13 @@ export class Faults {
       'user-command': () => daemon.command(),
       'fabric-request': () => daemon.request(),
       'policy-changed': () => daemon.changePolicy(),
+      'template-changed': () => daemon.changeTemplate(),
+      'balancer-fails': () => {
+        const seconds = random.int(1, 30);
+        this.#balancerUntilMs = clock.nowMs() + seconds * 1000;
+        this.#parts.world.balancer.fault = new Fault('unreachable', 'the balancer does not answer');
+        return `for ${seconds} s`;
+      },
       'wall-step': () => {
         const byMs = random.int(-3_600_000, 3_600_000);
         clock.stepWall(byMs);

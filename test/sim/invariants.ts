@@ -2,6 +2,7 @@
 // Not here: what must hold once the faults have ended (convergence.ts).
 
 import type { MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
+import type { DecisionSummary } from '../../src/core/decision.ts';
 import type { LoggedEvent } from '../../src/core/events.ts';
 import type { DurableMemory } from '../../src/core/memory.ts';
 import type { HostObservation, VmRecord } from '../../src/core/model.ts';
@@ -41,7 +42,8 @@ export class Invariants {
   readonly #uuidOfId = new Map<number, string>();
   /** What each host has. */
   readonly #memoryMiB = new Map<string, number>();
-  readonly #drainingSinceMs = new Map<string, number>();
+  /** By uuid: when its draining was told, and how long that shall take. */
+  readonly #draining = new Map<string, { readonly sinceMs: number; readonly graceMs: number }>();
   readonly #lastScaleMs = new Map<string, { readonly out?: number; readonly in?: number }>();
   readonly #counts = new Map<string, number>();
   readonly #told = new ToldLives();
@@ -87,7 +89,7 @@ export class Invariants {
     this.memory.clear();
     this.#uuidOfId.clear();
     this.#lastScaleMs.clear();
-    this.#drainingSinceMs.clear();
+    this.#draining.clear();
     this.#told.forget();
     this.#lastSeq = 0;
   }
@@ -99,7 +101,7 @@ export class Invariants {
     this.#offsetMs = offsetMs;
     this.memory.clear();
     this.#lastScaleMs.clear();
-    this.#drainingSinceMs.clear();
+    this.#draining.clear();
   }
 
   observed(host: string, seen: HostObservation): void {
@@ -116,10 +118,11 @@ export class Invariants {
     const before = new Map(this.records);
     for (const record of changes.putVms ?? []) this.#recordPut(record);
     for (const id of changes.deleteVms ?? []) this.records.delete(id);
+    // A decision that turns a refresh back begins anew with its failures: its launches are judged by what it leaves.
+    for (const [group, memory] of Object.entries(changes.putMemory ?? {})) this.memory.set(group, memory);
     for (const event of logged) this.#eventTold(event, before);
     const differs = this.#told.differs(this.records.values());
     if (differs !== undefined) this.#violation(differs);
-    for (const [group, memory] of Object.entries(changes.putMemory ?? {})) this.memory.set(group, memory);
     this.everySecond();
   }
 
@@ -128,8 +131,9 @@ export class Invariants {
     for (const group of this.#policies.keys()) {
       const count = this.#existing(group).size;
       const before = this.#counts.get(group) ?? 0;
-      const max = this.#bound(group, 'max');
-      if (count > max && count > before) this.#violation(`group ${group} grew to ${count} VMs, max is ${max}`);
+      const max = this.#bound(group, 'max') + this.#surge(group);
+      if (count > max && count > before)
+        this.#violation(`group ${group} grew to ${count} VMs, max and surge are ${max}`);
       this.#counts.set(group, count);
     }
     for (const host of this.#options.hosts) {
@@ -154,18 +158,26 @@ export class Invariants {
       if (call !== 'deleteDisk') this.#violation(`${call} ${subject} on ${host}: there is no record of it`);
       return;
     }
+    // What turns out not to be possible as a fork is taken away, and booted instead.
+    if (record.phase === 'launching' && record.way === 'fork' && call !== 'shutdown') return;
+    // It is on its way to standby.
+    if (record.phase === 'launching' && record.standby === 'stopped' && call === 'shutdown') return;
     if (record.phase !== 'removing') this.#violation(`${call} of ${record.name}, which is ${record.phase}`);
     if (record.kind === 'existing' && call !== 'shutdown') this.#violation(`${call} of the listed ${record.name}`);
     this.#graceIsOver(call, record);
   }
 
+  /** Clients have as long as they were told, except where a balancer knows that none is left. */
   #graceIsOver(call: string, record: VmRecord): void {
-    const drainingSinceMs = this.#drainingSinceMs.get(record.uuid);
-    const graceMs = record.group === undefined ? 0 : this.#bound(record.group, 'drainGraceMs');
-    const domain = this.#domainOf(record);
-    if (drainingSinceMs === undefined || domain?.running !== true) return;
-    if (this.#options.now() - drainingSinceMs < graceMs - TOLD_LATER_MS) {
-      this.#violation(`${call} of ${record.name} before its ${graceMs} ms of grace were over`);
+    const draining = this.#draining.get(record.uuid);
+    const { group } = record;
+    const inForce = group === undefined ? undefined : this.#policies.get(group);
+    const isBalanced = (inForce?.policy.balancer ?? inForce?.before.balancer) !== undefined;
+    // A VM without a group is asked to go at once: the grace is the time it may take for that.
+    if (draining === undefined || group === undefined || isBalanced) return;
+    if (this.#domainOf(record)?.running !== true) return;
+    if (this.#options.now() - draining.sinceMs < draining.graceMs - TOLD_LATER_MS) {
+      this.#violation(`${call} of ${record.name} before its ${draining.graceMs} ms of grace were over`);
     }
   }
 
@@ -204,11 +216,13 @@ export class Invariants {
     if (wrong !== undefined) this.#violation(wrong);
     if (event.type === 'vm.launching' && event.group !== undefined) this.#launching(event.group);
     if (event.type === 'vm.draining') {
-      this.#drainingSinceMs.set(event.vm.uuid, this.#options.now());
-      this.#takenOut(event.vm.host, event.vm.name, before.get(event.vm.id));
+      this.#draining.set(event.vm.uuid, { sinceMs: this.#options.now(), graceMs: event.graceMs });
+      // One that is not well serves nobody: it is no loss.
+      if (!event.reason.startsWith('unhealthy'))
+        this.#takenOut(event.vm.host, event.vm.name, event.reason, before.get(event.vm.id));
     }
     if (event.type === 'vm.lost') this.#lost(event.vm.host, event.vm.name, event.vm.uuid);
-    if (event.type === 'decision.made') this.#cooledDown(event.group, event.decision.cause, event.decision.rule);
+    if (event.type === 'decision.made') this.#cooledDown(event.group, event.decision);
   }
 
   #launching(group: string): void {
@@ -221,14 +235,17 @@ export class Invariants {
   }
 
   /** Somebody who serves is taken out of service by our decision: enough others must serve. */
-  #takenOut(host: string, name: string, before: VmRecord | undefined): void {
+  #takenOut(host: string, name: string, reason: string, before: VmRecord | undefined): void {
     this.#options.trace.count('taken out of service');
     const group = before?.group;
     // Who owns a VM may have it drained whatever its host says.
     if (group === undefined) return;
     this.#pictureIsFresh(`draining of ${name}`, host);
     const left = this.inService(group);
-    const min = this.#bound(group, 'min');
+    const unavailable = reason.startsWith('refresh')
+      ? (this.#policies.get(group)?.policy.refresh?.unavailable ?? 0)
+      : 0;
+    const min = this.#bound(group, 'min') - unavailable;
     if (left < min) this.#violation(`draining ${name} leaves ${left} of ${group} in service, min is ${min}`);
   }
 
@@ -247,21 +264,22 @@ export class Invariants {
   }
 
   /** A rule keeps its cooldown, across restarts too: out after the last out, in after the last of either. */
-  #cooledDown(group: string, cause: string, ruleName: string | undefined): void {
+  #cooledDown(group: string, decision: DecisionSummary): void {
     const { trace, now } = this.#options;
+    const { cause, desired, desiredBefore, rule: ruleName } = decision;
     trace.count(`decision ${cause}${ruleName === undefined ? '' : ` ${ruleName}`}`);
-    if (cause !== 'rule' || ruleName === undefined) return;
+    if (cause !== 'rule' || ruleName === undefined || desired === desiredBefore) return;
     const rule = this.#policies.get(group)?.policy.rules.find((candidate) => candidate.name === ruleName);
-    if (rule === undefined) return;
+    if (rule === undefined || !('cooldownMs' in rule)) return;
+    const direction = desired > desiredBefore ? 'out' : 'in';
+    const cooldownMs = typeof rule.cooldownMs === 'number' ? rule.cooldownMs : rule.cooldownMs[direction];
     const last = this.#lastScaleMs.get(group) ?? {};
-    const sinceMs =
-      rule.direction === 'out'
-        ? (last.out ?? Number.NEGATIVE_INFINITY)
-        : Math.max(last.out ?? Number.NEGATIVE_INFINITY, last.in ?? Number.NEGATIVE_INFINITY);
-    if (now() - sinceMs < rule.cooldownMs - TOLD_LATER_MS) {
+    const lastOutMs = last.out ?? Number.NEGATIVE_INFINITY;
+    const sinceMs = direction === 'out' ? lastOutMs : Math.max(lastOutMs, last.in ?? Number.NEGATIVE_INFINITY);
+    if (now() - sinceMs < cooldownMs - TOLD_LATER_MS) {
       this.#violation(`rule ${ruleName} of ${group} fired ${now() - sinceMs} ms after the last scaling`);
     }
-    this.#lastScaleMs.set(group, { ...last, [rule.direction]: now() });
+    this.#lastScaleMs.set(group, { ...last, [direction]: now() });
   }
 
   /** Uuids of what a group has: every record, every domain made for it, every listed domain that runs. */
@@ -287,12 +305,17 @@ export class Invariants {
   }
 
   /** The looser of the present policy's limit and that of the policy before it, for as long as that may still matter. */
-  #bound(group: string, limit: 'min' | 'max' | 'drainGraceMs'): number {
+  #bound(group: string, limit: 'min' | 'max'): number {
     const inForce = this.#policies.get(group);
     if (inForce === undefined) return limit === 'max' ? Number.POSITIVE_INFINITY : 0;
     const { policy, before, changedAtMs } = inForce;
     if (this.#options.now() - changedAtMs > POLICY_CHANGE_MS) return policy[limit];
     return limit === 'max' ? Math.max(policy.max, before.max) : Math.min(policy[limit], before[limit]);
+  }
+
+  #surge(group: string): number {
+    const inForce = this.#policies.get(group);
+    return Math.max(inForce?.policy.refresh?.surge ?? 0, inForce?.before.refresh?.surge ?? 0);
   }
 
   #violation(text: string): void {

@@ -2,8 +2,14 @@
 // that shows it again; 2 when the arguments make no sense. Not here: the runs that the tests make (sim.test.ts).
 
 import { parseArgs } from 'node:util';
+import { type Simulated, simulateAll } from './crew.ts';
 import { FAULTS, type FaultName } from './options.ts';
 import { type SimResult, simulate } from './simulation.ts';
+
+/** More runs than these are told by their number. */
+const EACH_TOLD_MAX = 100;
+const PROGRESS_EVERY = 200;
+const VIOLATED_TOLD_MAX = 10;
 
 const USAGE = 'usage: npm run sim -- [--seed N] [--runs M] [--trace] [--without FAULT,FAULT]';
 
@@ -74,17 +80,30 @@ const { seed, runs, trace, without } = args();
 console.log(`seed ${seed}, runs ${runs}`);
 const totals = new Map<string, number>();
 const failed: number[] = [];
-for (let run = 0; run < runs; run += 1) {
-  const begun = performance.now();
-  const result = await simulate(seed + run, { without, ...(trace && { onLine: (line) => console.log(line) }) });
-  report(result, performance.now() - begun);
+let done = 0;
+const begunMs = performance.now();
+const told = ({ result, elapsedMs }: Simulated): void => {
+  done += 1;
+  const isBad = result.violations.length > 0;
+  if (runs <= EACH_TOLD_MAX || isBad) report(result, elapsedMs);
+  else if (done % PROGRESS_EVERY === 0)
+    console.log(
+      `${done} of ${runs} runs, ${failed.length} violated, ${Math.round((performance.now() - begunMs) / 1000)} s`,
+    );
   for (const [what, count] of result.counts) totals.set(what, (totals.get(what) ?? 0) + count);
-  if (result.violations.length === 0) continue;
+  if (!isBad) return;
   failed.push(result.seed);
-  reportViolations(result);
-}
+  if (failed.length <= VIOLATED_TOLD_MAX) reportViolations(result);
+};
+if (trace) {
+  for (let run = 0; run < runs; run += 1) {
+    const result = await simulate(seed + run, { without, onLine: (line) => console.log(line) });
+    told({ result, elapsedMs: 0 });
+  }
+} else await simulateAll({ seed, runs, without }, told);
 reportCoverage(totals);
+const violated = failed.toSorted((a, b) => a - b).join(', ');
 console.log(
-  failed.length === 0 ? `\nall ${runs} runs held` : `\n${failed.length} of ${runs} runs violated: ${failed.join(', ')}`,
+  failed.length === 0 ? `\nall ${runs} runs held` : `\n${failed.length} of ${runs} runs violated: ${violated}`,
 );
 process.exitCode = failed.length === 0 ? 0 : 1;

@@ -7,10 +7,14 @@ import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from 
 import { isFault } from '../../src/ports/fault.ts';
 import type {
   GuestAddress,
+  GuestIdentity,
   HostInfo,
   Hypervisor,
   ImageReader,
+  ObserveWants,
   PlacedImage,
+  SavedTemplate,
+  TemplateSpec,
   VmSpec,
 } from '../../src/ports/hypervisor.ts';
 import type { Invariants } from './invariants.ts';
@@ -26,6 +30,9 @@ const LOOKS: ReadonlySet<string> = new Set<HypervisorCall>([
   'console',
   'listDisks',
   'listImages',
+  'templateKey',
+  'listTemplates',
+  'agentAnswers',
 ]);
 
 export interface MortalHypervisorOptions {
@@ -54,10 +61,10 @@ export class MortalHypervisor implements Hypervisor {
     return this.#call('info', '', () => this.#options.inner.info(signal));
   }
 
-  async observe(signal: AbortSignal): Promise<HostObservation> {
+  async observe(signal: AbortSignal, wants?: ObserveWants): Promise<HostObservation> {
     const { invariants } = this.#options;
     try {
-      const seen = await this.#call('observe', '', () => this.#options.inner.observe(signal));
+      const seen = await this.#call('observe', '', () => this.#options.inner.observe(signal, wants));
       invariants.observed(this.host, seen);
       return inEngineTime(seen, this.#options.offsetMs);
     } catch (error) {
@@ -100,6 +107,42 @@ export class MortalHypervisor implements Hypervisor {
 
   start(uuid: string, signal: AbortSignal): Promise<void> {
     return this.#call('start', uuid, () => this.#options.inner.start(uuid, signal));
+  }
+
+  templateKey(spec: TemplateSpec, signal: AbortSignal): Promise<string> {
+    return this.#call('templateKey', spec.image.name, () => this.#options.inner.templateKey(spec, signal));
+  }
+
+  makeTemplate(
+    spec: TemplateSpec,
+    isReady: (endpoint: Endpoint | undefined, signal: AbortSignal) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<SavedTemplate> {
+    return this.#call('makeTemplate', spec.image.name, () => this.#options.inner.makeTemplate(spec, isReady, signal));
+  }
+
+  listTemplates(signal: AbortSignal): Promise<readonly SavedTemplate[]> {
+    return this.#call('listTemplates', '', () => this.#options.inner.listTemplates(signal));
+  }
+
+  removeTemplate(key: string, signal: AbortSignal): Promise<void> {
+    return this.#call('removeTemplate', key, () => this.#options.inner.removeTemplate(key, signal));
+  }
+
+  fork(spec: VmSpec, signal: AbortSignal): Promise<void> {
+    return this.#call('fork', spec.name, () => this.#options.inner.fork(spec, signal));
+  }
+
+  personalise(uuid: string, identity: GuestIdentity, signal: AbortSignal): Promise<void> {
+    return this.#call('personalise', uuid, () => this.#options.inner.personalise(uuid, identity, signal));
+  }
+
+  save(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#call('save', uuid, () => this.#options.inner.save(uuid, signal));
+  }
+
+  agentAnswers(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    return this.#call('agentAnswers', uuid, () => this.#options.inner.agentAnswers(uuid, timeoutMs, signal));
   }
 
   pause(uuid: string, signal: AbortSignal): Promise<void> {

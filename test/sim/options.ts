@@ -1,7 +1,8 @@
 // What one simulated run is made of, drawn from its seed: hosts, groups, load, and how likely each fault is.
 // Not here: making the faults happen (faults.ts). Each run draws its own mix, so that some runs are calm and some are storms.
 
-import type { ListedDomain, Policy } from '../../src/core/policy.ts';
+import { CPU } from '../../src/core/metric.ts';
+import { type Hook, type ListedDomain, POLICY_DEFAULTS, type Policy } from '../../src/core/policy.ts';
 import { SeededRandom } from '../support/seeded-ids.ts';
 
 export const FAULTS = [
@@ -25,6 +26,8 @@ export const FAULTS = [
   'user-command',
   'fabric-request',
   'policy-changed',
+  'template-changed',
+  'balancer-fails',
   'wall-step',
 ] as const;
 
@@ -56,8 +59,8 @@ export interface SimOptions {
   readonly databaseLostAtMs?: number;
 }
 
-const SHORTEST_RUN_S = 180;
-const LONGEST_RUN_S = 480;
+const SHORTEST_RUN_S = 90;
+const LONGEST_RUN_S = 300;
 
 export function drawOptions(seed: number): SimOptions {
   const random = new SeededRandom(seed);
@@ -121,36 +124,101 @@ const TEMPLATE = {
 
 function drawPolicy(random: SeededRandom, group: string, source: Policy['source']): Policy {
   const min = random.int(0, 2);
+  const max = Math.max(1, min + random.int(0, 4));
+  const isMade = source.kind === 'template';
   return {
+    ...POLICY_DEFAULTS,
     group,
     min,
-    max: Math.max(1, min + random.int(0, 4)),
+    max,
     source,
-    rules: [
-      {
-        name: 'hot',
-        type: 'threshold',
-        metric: 'cpu',
-        direction: 'out',
-        thresholdPercent: 75,
-        forMs: random.int(2, 5) * 1000,
-        by: random.int(1, 2),
-        cooldownMs: random.int(5, 20) * 1000,
-      },
-      {
-        name: 'idle',
-        type: 'threshold',
-        metric: 'cpu',
-        direction: 'in',
-        thresholdPercent: 20,
-        forMs: random.int(3, 15) * 1000,
-        by: random.int(1, 2),
-        cooldownMs: random.int(5, 30) * 1000,
-      },
-    ],
+    rules: random.chance(0.35) ? drawTarget(random) : drawThresholds(random),
+    pace: {
+      out: random.chance(0.3)
+        ? { rate: { windowMs: random.int(5, 30) * 1000, vms: random.int(1, 3) }, stabiliseMs: 0 }
+        : NO_PACE,
+      in: random.chance(0.3) ? { stabiliseMs: random.int(5, 60) * 1000 } : NO_PACE,
+    },
+    warmupMs: random.chance(0.2) ? random.int(1, 10) * 1000 : 0,
+    capacity: {
+      fork: isMade && random.chance(0.5),
+      paused: isMade && random.chance(0.3) ? 1 : 0,
+      saved: isMade && random.chance(0.2) ? 1 : 0,
+      stopped: isMade && random.chance(0.2) ? 1 : 0,
+    },
+    removal: { kind: random.pick(['idlest', 'idlest', 'oldest', 'newest', 'fullest-host']) },
+    hooks: {
+      ...(random.chance(0.15) && { launch: drawHook(random) }),
+      ...(random.chance(0.15) && { remove: drawHook(random) }),
+    },
+    ...(random.chance(0.3) && { balancer: 'front' }),
+    ...(random.chance(0.3) && { health: drawHealth(random) }),
+    ...(isMade && random.chance(0.5) && { refresh: drawRefresh(random) }),
     launchDeadlineMs: random.int(10, 40) * 1000,
     drainGraceMs: random.int(0, 5) * 1000,
     shutdownDeadlineMs: random.int(2, 10) * 1000,
+  };
+}
+
+const NO_PACE = { stabiliseMs: 0 } as const;
+
+function drawThresholds(random: SeededRandom): Policy['rules'] {
+  const common = { type: 'threshold', metric: CPU } as const;
+  return [
+    {
+      ...common,
+      name: 'hot',
+      direction: 'out',
+      threshold: 75,
+      forMs: random.int(2, 5) * 1000,
+      by: { vms: random.int(1, 2) },
+      cooldownMs: random.int(5, 20) * 1000,
+    },
+    {
+      ...common,
+      name: 'idle',
+      direction: 'in',
+      threshold: 20,
+      forMs: random.int(3, 15) * 1000,
+      by: { vms: random.int(1, 2) },
+      cooldownMs: random.int(5, 30) * 1000,
+    },
+  ];
+}
+
+function drawTarget(random: SeededRandom): Policy['rules'] {
+  return [
+    {
+      name: 'keep',
+      type: 'target',
+      metric: CPU,
+      target: random.int(50, 70),
+      tolerance: { up: 0.1, down: 0.1 },
+      forMs: random.int(0, 3) * 1000,
+      cooldownMs: { out: random.int(0, 5) * 1000, in: random.int(0, 30) * 1000 },
+    },
+  ];
+}
+
+function drawHook(random: SeededRandom): Hook {
+  const onTimeout = random.pick(['continue', 'abandon'] as const);
+  return { url: 'http://127.0.0.1:1/', deadlineMs: random.int(1, 10) * 1000, onTimeout };
+}
+
+function drawHealth(random: SeededRandom): NonNullable<Policy['health']> {
+  const graceMs = random.int(0, 10) * 1000;
+  return { check: READY, intervalMs: 2000, timeoutMs: 500, failures: random.int(2, 4), graceMs, budget: { vms: 1 } };
+}
+
+function drawRefresh(random: SeededRandom): NonNullable<Policy['refresh']> {
+  const surge = random.int(0, 2);
+  return {
+    surge,
+    unavailable: surge === 0 ? 1 : random.int(0, 1),
+    checkpoints: random.chance(0.3) ? [0.5] : [],
+    pauseMs: 10_000,
+    failures: 3,
+    onFailure: random.pick(['rollback', 'stop']),
   };
 }
 

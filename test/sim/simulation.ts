@@ -3,6 +3,7 @@
 // Not here: what may break (options.ts, faults.ts), what must hold (invariants.ts, convergence.ts).
 
 import { SqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts';
+import type { Suspendable } from '../../src/core/memory.ts';
 import type { Policy } from '../../src/core/policy.ts';
 import type { Engine } from '../../src/engine/engine.ts';
 import { isFault } from '../../src/ports/fault.ts';
@@ -10,6 +11,7 @@ import { SeededIds, SeededRandom } from '../support/seeded-ids.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
 import { leftToDo } from './convergence.ts';
 import { Daemon } from './daemon.ts';
+import { Evaluations } from './evaluations.ts';
 import { type DaemonControl, Faults } from './faults.ts';
 import { Invariants } from './invariants.ts';
 import { drawOptions, type FaultName, type SimOptions } from './options.ts';
@@ -65,6 +67,7 @@ class Simulation implements DaemonControl {
   readonly #storeTimes: SeededRandom;
   readonly #world: World;
   readonly #invariants: Invariants;
+  readonly #evaluations: Evaluations;
   readonly #faults: Faults;
   readonly #requests: Requests;
   readonly #policies: Map<string, Policy>;
@@ -92,6 +95,7 @@ class Simulation implements DaemonControl {
       trace: this.#trace,
       staleAfterMs: 3 * options.pollMs,
     });
+    this.#evaluations = new Evaluations(this.#trace);
     this.#faults = new Faults({
       options,
       world: this.#world,
@@ -187,6 +191,7 @@ class Simulation implements DaemonControl {
       ids: this.#ids,
       invariants: this.#invariants,
       trace: this.#trace,
+      recorder: this.#evaluations,
       pollMs: this.#options.pollMs,
       storeFull: () => this.#clock.nowMs() < this.#storeFullUntilMs,
       storeLatencyMs: () => this.#storeTimes.next() * 3,
@@ -231,8 +236,15 @@ class Simulation implements DaemonControl {
   }
 
   async #resumePaused(engine: Engine | undefined): Promise<void> {
-    for (const { policy, memory } of engine?.groups() ?? []) {
+    for (const { policy, memory, vms } of engine?.groups() ?? []) {
       if (memory.paused) this.#inBackground(engine?.resume(policy.group));
+      if (memory.suspended !== undefined) this.#inBackground(engine?.suspend(policy.group, []));
+      if (memory.refresh?.state === 'paused' && memory.refresh.resumeAtMs === undefined)
+        this.#inBackground(engine?.refresh(policy.group, 'resume'));
+      for (const { record } of vms) {
+        if (record.isProtected)
+          this.#inBackground(engine?.setVm(record.id, { isProtected: false }, { owner: 'somebody' }));
+      }
     }
   }
 
@@ -286,9 +298,22 @@ class Simulation implements DaemonControl {
     const engine = this.#daemon?.engine;
     if (engine === undefined) return undefined;
     const { group, min, max } = this.#somePolicy();
-    const what = this.#random.pick(['desired', 'desired', 'pause', 'resume', 'resume']);
+    const what = this.#random.pick([
+      'desired',
+      'desired',
+      'pause',
+      'resume',
+      'resume',
+      'suspend',
+      'refresh',
+      'protect',
+    ]);
     const desired = this.#random.int(min, max);
     if (what === 'desired') this.#inBackground(engine.setDesired(group, desired));
+    else if (what === 'suspend') this.#inBackground(engine.suspend(group, this.#someProcesses()));
+    else if (what === 'refresh')
+      this.#inBackground(engine.refresh(group, this.#random.pick(['pause', 'resume', 'rollback', 'cancel'])));
+    else if (what === 'protect') this.#protectSome(engine, group);
     else if (what === 'pause') this.#inBackground(engine.pause(group));
     else this.#inBackground(engine.resume(group));
     return `${group}: ${what === 'desired' ? `desired ${desired}` : what}`;
@@ -299,6 +324,29 @@ class Simulation implements DaemonControl {
     const next = engine && this.#requests.next(engine);
     if (engine !== undefined && next !== undefined) this.#inBackground(next.ask(engine));
     return next?.text;
+  }
+
+  #someProcesses(): Suspendable[] {
+    return (['launch', 'remove', 'health', 'schedule'] as const).filter(() => this.#random.chance(0.3));
+  }
+
+  #protectSome(engine: Engine, group: string): void {
+    const [first, ...rest] = engine.vms().filter(({ record }) => record.group === group);
+    if (first === undefined) return;
+    const { record } = this.#random.pick([first, ...rest]);
+    this.#inBackground(engine.setVm(record.id, { isProtected: record.isProtected !== true }, { owner: 'somebody' }));
+  }
+
+  changeTemplate(): string | undefined {
+    const old = this.#somePolicy();
+    if (old.source.kind !== 'template') return undefined;
+    const { template } = old.source;
+    const flavor = { ...template.flavor, memoryMiB: this.#random.pick([128, 160, 192]) };
+    const policy: Policy = { ...old, source: { kind: 'template', template: { ...template, flavor } } };
+    this.#policies.set(policy.group, policy);
+    this.#invariants.policyChanged(policy);
+    this.#inBackground(this.#daemon?.engine?.setPolicy({ policy, file: `${policy.group}.yaml` }));
+    return `${policy.group}: ${flavor.memoryMiB} MiB`;
   }
 
   changePolicy(): string {

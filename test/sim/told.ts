@@ -5,15 +5,20 @@ import type { LoggedEvent } from '../../src/core/events.ts';
 import type { VmRecord } from '../../src/core/model.ts';
 
 /** Those that tell where a VM stands in its life. */
-type VmEventType = Exclude<Extract<LoggedEvent, { readonly vm: unknown }>['type'], 'vm.changed'>;
+type VmEventType = Exclude<Extract<LoggedEvent, { readonly vm: unknown }>['type'], Aside>;
+/** Those that tell something else about it. */
+type Aside = 'hook.ended' | 'vm.changed' | 'vm.fallback' | 'vm.unhealthy';
+const ASIDE: ReadonlySet<string> = new Set<Aside>(['hook.ended', 'vm.changed', 'vm.fallback', 'vm.unhealthy']);
 
 /** What may be told of a VM after what was told last. A listed domain comes back under its uuid after it was removed. */
 const NEXT: Readonly<Record<VmEventType | 'nothing', readonly VmEventType[]>> = {
   nothing: ['vm.launching', 'vm.adopted'],
-  'vm.launching': ['vm.launched', 'vm.failed', 'vm.removed'],
-  'vm.adopted': ['vm.launched', 'vm.failed', 'vm.removed'],
+  'vm.launching': ['vm.launched', 'vm.standby', 'vm.failed', 'vm.removed'],
+  'vm.adopted': ['vm.launching', 'vm.launched', 'vm.standby', 'vm.failed', 'vm.lost', 'vm.removed'],
+  'vm.standby': ['vm.launching', 'vm.lost', 'vm.removed'],
   'vm.launched': ['vm.draining', 'vm.lost'],
-  'vm.draining': ['vm.drained'],
+  'vm.draining': ['vm.drained', 'vm.returned', 'vm.removed'],
+  'vm.returned': ['vm.draining', 'vm.lost'],
   'vm.drained': ['vm.removed'],
   'vm.failed': ['vm.removed'],
   'vm.lost': ['vm.removed'],
@@ -29,13 +34,12 @@ export class ToldLives {
 
   /** Says what is wrong with this event coming now; undefined when nothing is. */
   heard(event: LoggedEvent): string | undefined {
-    if (!('vm' in event) || event.type === 'vm.changed') return undefined;
+    if (!isOfLife(event)) return undefined;
     const { uuid, name } = event.vm;
     const last = this.#last.get(uuid) ?? 'nothing';
     // A VM without a group is in service as soon as it is found, and drained by whoever deletes it.
     const alone = event.group === undefined;
     this.#last.set(uuid, alone && event.type === 'vm.adopted' ? 'vm.launched' : event.type);
-    if (alone && last === 'vm.draining' && event.type === 'vm.removed') return undefined;
     return NEXT[last].includes(event.type) ? undefined : `${event.type} of ${name} was told after ${last}`;
   }
 
@@ -44,9 +48,14 @@ export class ToldLives {
     const serving = new Set<string>();
     for (const record of records) if (record.phase === 'in-service') serving.add(record.uuid);
     for (const [uuid, last] of this.#last) {
-      if (last === 'vm.launched' && !serving.delete(uuid)) return `${uuid} was told to be in service and is not`;
+      if ((last === 'vm.launched' || last === 'vm.returned') && !serving.delete(uuid))
+        return `${uuid} was told to be in service and is not`;
     }
     const [untold] = serving;
     return untold === undefined ? undefined : `${untold} is in service and nobody was told`;
   }
+}
+
+function isOfLife(event: LoggedEvent): event is Extract<LoggedEvent, { readonly type: VmEventType }> {
+  return 'vm' in event && !ASIDE.has(event.type);
 }

@@ -3,7 +3,10 @@
 
 import { MemoryHost } from '../../src/adapters/hypervisor/memory/memory-host.ts';
 import type { VmRecord } from '../../src/core/model.ts';
+import { Fault } from '../../src/ports/fault.ts';
+import { MemoryBalancer } from '../support/memory-balancer.ts';
 import { MemoryImageStore } from '../support/memory-image-store.ts';
+import { ScriptedHooks } from '../support/scripted-hooks.ts';
 import { SeededRandom } from '../support/seeded-ids.ts';
 import type { SimOptions } from './options.ts';
 import { IMAGE } from './requests.ts';
@@ -39,6 +42,11 @@ export class World {
       for (const domain of options.listed) if (domain.host === host.name) machine.strangerDefines(domain);
       return machine;
     });
+    this.hooks.answer = () => {
+      const answer = this.#calm ? 1 : random.next();
+      if (answer < 0.1) return 'refused';
+      return answer < 0.3 ? new Fault('unreachable', 'nobody answers the hook') : 'agreed';
+    };
     this.images.sources.set(IMAGE.source.path, Buffer.alloc(4096, 7));
     const group = options.policies.find((policy) => policy.source.kind === 'domains')?.group;
     if (group !== undefined) for (const { uuid } of options.listed) this.#groupOf.set(uuid, group);
@@ -46,6 +54,9 @@ export class World {
 
   /** The daemon's folder of images: it outlives daemons. */
   readonly images = new MemoryImageStore();
+
+  readonly balancer = new MemoryBalancer('front');
+  readonly hooks = new ScriptedHooks();
 
   host(name: string): MemoryHost | undefined {
     return this.hosts.find((host) => host.name === name);

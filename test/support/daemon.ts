@@ -47,13 +47,17 @@ export class TestDaemon {
     return new TestDaemon(dir, group, await freePort());
   }
 
+  get stateDir(): string {
+    return join(this.dir, 's');
+  }
+
   get pid(): number {
     return this.#child?.pid ?? 0;
   }
 
   async start(): Promise<void> {
     const { dir } = this;
-    const args = ['serve', '--state-dir', join(dir, 's'), '--policies', join(dir, 'policies')];
+    const args = ['serve', '--state-dir', this.stateDir, '--policies', join(dir, 'policies')];
     this.#child = spawn(process.execPath, [CLI, ...args, '--listen', `127.0.0.1:${this.#port}`], {
       cwd: dir,
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -73,14 +77,18 @@ export class TestDaemon {
     return performance.now() - begun;
   }
 
-  /** `virtscale embedded stop` on this daemon's state. */
-  async stopEmbedded(): Promise<{ readonly status: number | null; readonly said: string }> {
-    const args = [CLI, 'embedded', 'stop', '--state-dir', join(this.dir, 's')];
-    const child = spawn(process.execPath, args, { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] });
+  /** `virtscale …` with these words, once to its end. */
+  async command(...words: readonly string[]): Promise<{ readonly status: number | null; readonly said: string }> {
+    const child = spawn(process.execPath, [CLI, ...words], { cwd: this.dir, stdio: ['ignore', 'pipe', 'pipe'] });
     let said = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
     const [status] = (await once(child, 'close')) as [number | null];
     return { status, said };
+  }
+
+  /** `virtscale embedded stop` on this daemon's state. */
+  async stopEmbedded(): Promise<{ readonly status: number | null; readonly said: string }> {
+    return this.command('embedded', 'stop', '--state-dir', this.stateDir);
   }
 
   async get<T>(path: string): Promise<T> {

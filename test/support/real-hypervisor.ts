@@ -10,7 +10,7 @@ import {
   LibvirtHypervisor,
   type LibvirtHypervisorOptions,
 } from '../../src/adapters/hypervisor/libvirt/libvirt-hypervisor.ts';
-import { HttpProber } from '../../src/adapters/prober/http-prober.ts';
+import { NetworkProber } from '../../src/adapters/prober/network-prober.ts';
 import type { Image } from '../../src/core/model.ts';
 import { LibvirtClient } from '../../src/libvirt/index.ts';
 import type { HypervisorFixture } from '../contracts/hypervisor.ts';
@@ -69,7 +69,7 @@ export async function realFixture(options: { tcpAddress?: string } = {}): Promis
     hypervisor,
     client,
     open,
-    prober: new HttpProber(),
+    prober: new NetworkProber(),
     clock,
     drive: (work) => work(),
     images: { good, corrupt, large, absent: { ...good, name: 'absent', path: join(stateDir, 'absent.qcow2') } },
@@ -80,6 +80,7 @@ export async function realFixture(options: { tcpAddress?: string } = {}): Promis
     memoryMiB: manifest.memoryMiB.suggested,
     patienceMs: 60_000,
     forwards: true,
+    bootsTemplates: true,
     leaveHalfMadeDisk: (vmName) => writeFile(join(host.poolDir, `vs-${vmName}.qcow2`), 'QFI\u00fb'),
     strangerDefines: async ({ diskOf, name, uuid }) => {
       const path = join(host.poolDir, `vs-${diskOf}.qcow2`);

@@ -62,7 +62,8 @@ const setTimer: Schedule = (ms, fire) => {
   const dueMs = performance.now() + ms;
   let timer: NodeJS.Timeout;
   const arm = (): void => {
-    timer = setTimeout(check, Math.min(Math.ceil(dueMs - performance.now()), TIMER_MAX_MS));
+    // It may have come due since it was looked at: Node warns of what is below 0.
+    timer = setTimeout(check, Math.max(0, Math.min(Math.ceil(dueMs - performance.now()), TIMER_MAX_MS)));
   };
   const check = (): void => {
     if (performance.now() < dueMs) arm();

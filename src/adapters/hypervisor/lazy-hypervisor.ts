@@ -3,7 +3,18 @@
 
 import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from '../../core/model.ts';
 import { Fault, isFault } from '../../ports/fault.ts';
-import type { GuestAddress, HostInfo, Hypervisor, ImageReader, PlacedImage, VmSpec } from '../../ports/hypervisor.ts';
+import type {
+  GuestAddress,
+  GuestIdentity,
+  HostInfo,
+  Hypervisor,
+  ImageReader,
+  ObserveWants,
+  PlacedImage,
+  SavedTemplate,
+  TemplateSpec,
+  VmSpec,
+} from '../../ports/hypervisor.ts';
 
 export class LazyHypervisor implements Hypervisor {
   readonly host: string;
@@ -39,8 +50,8 @@ export class LazyHypervisor implements Hypervisor {
     return (await this.#get(signal)).info(signal);
   }
 
-  async observe(signal: AbortSignal, isWatched?: (uuid: string) => boolean): Promise<HostObservation> {
-    return (await this.#get(signal)).observe(signal, isWatched);
+  async observe(signal: AbortSignal, wants?: ObserveWants): Promise<HostObservation> {
+    return (await this.#get(signal)).observe(signal, wants);
   }
 
   async *changes(signal: AbortSignal): AsyncIterable<void> {
@@ -80,6 +91,42 @@ export class LazyHypervisor implements Hypervisor {
 
   async start(uuid: string, signal: AbortSignal): Promise<void> {
     return (await this.#get(signal)).start(uuid, signal);
+  }
+
+  async templateKey(spec: TemplateSpec, signal: AbortSignal): Promise<string> {
+    return (await this.#get(signal)).templateKey(spec, signal);
+  }
+
+  async makeTemplate(
+    spec: TemplateSpec,
+    isReady: (endpoint: Endpoint | undefined, signal: AbortSignal) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<SavedTemplate> {
+    return (await this.#get(signal)).makeTemplate(spec, isReady, signal);
+  }
+
+  async listTemplates(signal: AbortSignal): Promise<readonly SavedTemplate[]> {
+    return (await this.#get(signal)).listTemplates(signal);
+  }
+
+  async removeTemplate(key: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).removeTemplate(key, signal);
+  }
+
+  async fork(spec: VmSpec, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).fork(spec, signal);
+  }
+
+  async personalise(uuid: string, identity: GuestIdentity, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).personalise(uuid, identity, signal);
+  }
+
+  async save(uuid: string, signal: AbortSignal): Promise<void> {
+    return (await this.#get(signal)).save(uuid, signal);
+  }
+
+  async agentAnswers(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    return (await this.#get(signal)).agentAnswers(uuid, timeoutMs, signal);
   }
 
   async pause(uuid: string, signal: AbortSignal): Promise<void> {

@@ -38,7 +38,7 @@ export const catalogImage: z.ZodType<CatalogImage> = z
 
 export const token: z.ZodType<Token> = z.object({
   name: z.string(),
-  scope: oneOf<Scope>({ read: true, operate: true, admin: true }),
+  scope: oneOf<Scope>({ post: true, read: true, operate: true, admin: true }),
   sha256,
   createdAt: z.string(),
   expiresAt: z.string().exactOptional(),

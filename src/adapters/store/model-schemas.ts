@@ -1,16 +1,18 @@
-// The form of what the store reads back and the daemon acts upon: VM records and memories, and the parts they are made of.
-// Not here: operations and the catalog (operation-schemas.ts, catalog-schemas.ts), saying which row was bad (records.ts).
+// The form of VM records as the store reads them back, and the parts that they and others are made of.
+// Not here: memories, operations, the catalog (memory-, operation-, catalog-schemas.ts), saying which row was bad (records.ts).
 
 import { z } from 'zod';
-import type { BreakerMemory, DurableMemory } from '../../core/memory.ts';
 import type {
   CloudInit,
   Endpoint,
   Flavor,
   Image,
   ImageContent,
+  LaunchWay,
+  Leaving,
   PowerState,
   ReadyCheck,
+  StandbyKind,
   VmPhase,
   VmRecord,
   VmStep,
@@ -24,7 +26,7 @@ export function oneOf<T extends string>(words: { readonly [K in T]: true }): z.Z
   return z.enum(Object.keys(words) as T[]);
 }
 
-const atMs = z.number().nonnegative();
+export const atMs = z.number().nonnegative();
 
 const SHA256 = /^[\da-f]{64}$/;
 export const sha256 = z.string().regex(SHA256, { error: 'must be 64 lower-case hex digits' });
@@ -56,9 +58,11 @@ export const flavor: z.ZodType<Flavor> = z.object({
   diskGiB: z.number().positive().exactOptional(),
 } satisfies Shape<Flavor>);
 
-export const ready: z.ZodType<ReadyCheck> = z.object({
-  http: z.object({ port: z.int(), path: z.string() }),
-} satisfies Shape<ReadyCheck>);
+export const ready: z.ZodType<ReadyCheck> = z.union([
+  z.object({ http: z.object({ port: z.int(), path: z.string() }) }),
+  z.object({ tcp: z.object({ port: z.int() }) }),
+  z.object({ agent: z.literal(true) }),
+]);
 
 /** Of cloud-init, what does not depend on the VM. */
 export const cloudInitShape = {
@@ -70,6 +74,8 @@ const cloudInit: z.ZodType<CloudInit> = z.object({
   hostname: z.string(),
   ...cloudInitShape,
 } satisfies Shape<CloudInit>);
+
+const STANDBYS = { paused: true, saved: true, stopped: true } as const;
 
 export const vmRecord: z.ZodType<VmRecord> = z.object({
   id: z.int().positive(),
@@ -85,13 +91,18 @@ export const vmRecord: z.ZodType<VmRecord> = z.object({
   ready: ready.exactOptional(),
   cloudInit: cloudInit.exactOptional(),
   power: z.exactOptional(oneOf<PowerState>({ running: true, paused: true, stopped: true })),
-  phase: oneOf<VmPhase>({ launching: true, 'in-service': true, draining: true, removing: true }),
+  phase: oneOf<VmPhase>({ launching: true, standby: true, 'in-service': true, draining: true, removing: true }),
   step: oneOf<VmStep>({
     intended: true,
     'image-there': true,
     'disk-made': true,
     defined: true,
     started: true,
+    personalised: true,
+    ready: true,
+    approved: true,
+    parked: true,
+    draining: true,
     stopping: true,
     stopped: true,
     undefined: true,
@@ -101,21 +112,13 @@ export const vmRecord: z.ZodType<VmRecord> = z.object({
   deadlineAtMs: atMs.exactOptional(),
   endpoint: endpoint.exactOptional(),
   reason: z.string().exactOptional(),
+  leaving: z.exactOptional(oneOf<Leaving>({ size: true, asked: true, unhealthy: true, refresh: true })),
+  way: z.exactOptional(oneOf<LaunchWay>({ cold: true, fork: true, ...STANDBYS })),
+  template: z.string().exactOptional(),
+  hook: z.object({ sinceMs: atMs, tries: z.int().nonnegative() }).exactOptional(),
+  standby: z.exactOptional(oneOf<StandbyKind>(STANDBYS)),
+  servedSinceMs: atMs.exactOptional(),
+  isProtected: z.boolean().exactOptional(),
+  labels: z.record(z.string(), z.string()).exactOptional(),
   tries: z.int().nonnegative(),
 } satisfies Shape<VmRecord>);
-
-const breaker: z.ZodType<BreakerMemory> = z.object({
-  failures: z.int().nonnegative(),
-  openedAtMs: atMs.exactOptional(),
-  retryAtMs: atMs.exactOptional(),
-  lastReason: z.string().exactOptional(),
-} satisfies Shape<BreakerMemory>);
-
-export const durableMemory: z.ZodType<DurableMemory> = z.object({
-  desired: z.int().nonnegative().exactOptional(),
-  desiredBy: z.literal('user').exactOptional(),
-  paused: z.boolean(),
-  lastOutAtMs: atMs.exactOptional(),
-  lastInAtMs: atMs.exactOptional(),
-  breaker,
-} satisfies Shape<DurableMemory>);

@@ -15,7 +15,9 @@ import type { Operation } from '../../core/operation.ts';
 import { Fault } from '../../ports/fault.ts';
 import type { KeptAnswer } from '../../ports/store.ts';
 import { catalogImage, keptAnswer, token } from './catalog-schemas.ts';
-import { durableMemory, vmRecord } from './model-schemas.ts';
+import { durableMemory } from './memory-schemas.ts';
+import { vmRecord } from './model-schemas.ts';
+import { ofToday } from './older-decisions.ts';
 import { operation } from './operation-schemas.ts';
 
 // Kinds of events and decisions grow from version to version and nothing is decided from them: only their frame is checked.
@@ -82,7 +84,7 @@ export function parseLoggedEvent(file: string, seq: number, at: string, body: st
 /** Throws `Fault('refused')` naming the row. */
 export function parseLoggedDecision(file: string, id: string, body: string): LoggedDecision {
   const decision: object = parse({ file, table: 'decisions', key: id, advice: HISTORY }, decisionBody, body);
-  return decision as LoggedDecision;
+  return ofToday(decision as LoggedDecision);
 }
 
 /** Throws `Fault('refused')` naming the row and the field. */

@@ -15,6 +15,8 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** How often a request whose connection was lost is sent again, and the pause before the first time; it doubles. */
 const RETRIES = 5;
 const RETRY_MS = 250;
+/** How often an edit begins anew when somebody else's came between. */
+const EDITS = 4;
 
 /** The address of a daemon; throws `CommandFailure` when `text` is none. `from` says where it was given. */
 export function apiUrl(text: string, from: string): URL {
@@ -44,6 +46,16 @@ export interface Send {
   readonly query?: Query;
   /** Becomes JSON. */
   readonly body?: unknown;
+  /** Only if it still has this ETag; else `Stale`. */
+  readonly ifMatch?: string;
+}
+
+/** How something is changed that others may change at the same time. */
+export interface Edit<T> {
+  readonly method: 'PATCH' | 'PUT';
+  /** Where it is read; absent: where it is written. */
+  readonly from?: string;
+  readonly body: (now: T) => unknown;
 }
 
 interface Request {
@@ -57,6 +69,7 @@ interface Request {
 interface Raw {
   readonly status: number;
   readonly bytes: Uint8Array;
+  readonly etag?: string;
 }
 
 export class ApiClient {
@@ -106,10 +119,10 @@ export class ApiClient {
    * the daemon does it once.
    */
   async send<T extends z.ZodType>(
-    method: 'POST' | 'PATCH' | 'DELETE',
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
     schema: T,
-    { query, body }: Send = {},
+    { query, body, ifMatch }: Send = {},
   ): Promise<z.infer<T>> {
     const url = this.at(path, query);
     const request: Request = {
@@ -119,12 +132,33 @@ export class ApiClient {
         accept: 'application/json',
         'idempotency-key': randomUUID(),
         ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(ifMatch !== undefined && { 'if-match': ifMatch }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       timeoutMs: this.#timeoutMs,
     };
     const answer = await retried(this.url, request.timeoutMs, () => written(url, request));
+    if (answer.status === 412) throw new Stale();
     return known(url, schema, answer.status === 204 ? undefined : ofSuccess(url, jsonOf(url, answer)));
+  }
+
+  /** Reads, changes and writes back; begins anew when it was changed in between. */
+  async edit<T extends z.ZodType>(
+    path: string,
+    schema: T,
+    { method, from, body }: Edit<z.infer<T>>,
+  ): Promise<z.infer<T>> {
+    const url = this.at(from ?? path);
+    for (let tries = 1; ; tries += 1) {
+      const read = await this.#get(url, 'application/json');
+      const now = known(url, schema, ofSuccess(url, jsonOf(url, read)));
+      try {
+        const match = read.etag === undefined ? {} : { ifMatch: read.etag };
+        return await this.send(method, path, schema, { body: body(now), ...match });
+      } catch (error) {
+        if (!(error instanceof Stale) || tries === EDITS) throw error;
+      }
+    }
   }
 
   async #get(url: URL, accept: string, { extraMs = 0, signal }: Ask = {}): Promise<Raw> {
@@ -155,7 +189,8 @@ async function exchange(url: URL, { method, headers, body, timeoutMs, signal: st
   const late = AbortSignal.timeout(timeoutMs);
   const signal = stop === undefined ? late : AbortSignal.any([late, stop]);
   const response = await fetch(url, { method, headers, signal, ...(body !== undefined && { body }) });
-  return { status: response.status, bytes: await boundedBytes(response) };
+  const etag = response.headers.get('etag');
+  return { status: response.status, bytes: await boundedBytes(response), ...(etag !== null && { etag }) };
 }
 
 /** A write that was sent again can come upon the first one, still under way: its answer is waited for. */
@@ -195,6 +230,14 @@ export function known<T extends z.ZodType>(url: URL, schema: T, body: unknown): 
     1,
     `${url} answered something this command does not know${where}: are both of the same version?`,
   );
+}
+
+/** It has changed since it was read. */
+export class Stale extends CommandFailure {
+  constructor() {
+    super(1, 'somebody else changed it at the same time: look at it and try again');
+    this.name = 'Stale';
+  }
 }
 
 /** There is no daemon, or none that answers. */

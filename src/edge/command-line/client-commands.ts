@@ -1,15 +1,18 @@
-// The commands that talk to a daemon: status, groups, why, events, and the families of their own files.
+// The commands that talk to a daemon: status, events, and the families of their own files.
 
 import type { Command } from 'commander';
 import { type ClientOptions, type ContextOf, clientCommand } from './client-context.ts';
+import { addGroupCommands } from './groups.ts';
 import { addHostCommands } from './hosts.ts';
 import { addImageCommands } from './images.ts';
+import { addMetricCommands } from './metrics.ts';
 import { addOperationCommands } from './operations.ts';
-import { showGroups, showStatus, showWhy } from './show.ts';
+import { showStatus } from './show.ts';
 import { type EventsOptions, showEvents } from './show-events.ts';
 import { addTokenCommands } from './tokens.ts';
 import { wholeNumber } from './values.ts';
 import { addVmCommands } from './vms.ts';
+import { addWhyCommand } from './why.ts';
 
 /** `signal` ends `events --follow`. */
 export function addClientCommands(root: Command, contextOf: ContextOf, signal?: AbortSignal): void {
@@ -20,10 +23,9 @@ export function addClientCommands(root: Command, contextOf: ContextOf, signal?: 
   addVmCommands(root, contextOf);
   addImageCommands(root, contextOf);
   addOperationCommands(root, contextOf);
-  clientCommand(root, 'groups', 'the groups').action((options: ClientOptions) => showGroups(contextOf(options)));
-  clientCommand(root, 'why', 'why a group has the VMs it has: its latest evaluation')
-    .argument('<group>')
-    .action((group: string, options: ClientOptions) => showWhy(contextOf(options), group));
+  addGroupCommands(root, contextOf);
+  addMetricCommands(root, contextOf);
+  addWhyCommand(root, contextOf);
   clientCommand(root, 'events', 'what happened (with --json: one event a line)')
     .option('-f, --follow', 'go on with what happens', false)
     .option('-s, --since <seq>', 'from after this event on (default: the newest 50)', wholeNumber)

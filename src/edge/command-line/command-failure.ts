@@ -12,3 +12,9 @@ export class CommandFailure extends Error {
     this.exitStatus = exitStatus;
   }
 }
+
+/** Why a file that the user named cannot be read. `what`: as messages call it, with its path. */
+export function cannotRead(what: string, error: unknown): CommandFailure {
+  const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
+  return new CommandFailure(2, `cannot read ${what}: ${isAbsent ? 'it does not exist' : String(error)}`, error);
+}

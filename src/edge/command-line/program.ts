@@ -3,10 +3,14 @@
 
 import type { Readable } from 'node:stream';
 import { Command, CommanderError } from 'commander';
+import type { PolicyCatalog } from '../../config/policy-file.ts';
+import type { Placements } from '../../core/placement/registry.ts';
+import { addBacktest } from './backtest.ts';
 import { addClientCommands } from './client-commands.ts';
 import { contextOf } from './client-context.ts';
 import { CommandFailure, type ExitStatus } from './command-failure.ts';
 import { checkPolicies } from './policy-check.ts';
+import { addReplayCommand } from './replay.ts';
 import { checkedFiles, SEEDS_COMMAND, SEEDS_USAGE, type SeedFiles, withSeedsCommand } from './seeds-form.ts';
 import { type Output, printable, Terminal } from './terminal.ts';
 
@@ -34,6 +38,10 @@ export interface CommandLine {
   readonly serve: (options: ServeOptions) => Promise<void>;
   /** Ends embedded hosts with all their VMs; tells what it does line by line. Throws while a daemon uses them. */
   readonly stopEmbedded: (options: ServeOptions, say: (line: string) => void) => Promise<void>;
+  /** What is wrong with a schedule; loaded when policies are checked. */
+  readonly cronProblem: () => Promise<NonNullable<PolicyCatalog['cronProblem']>>;
+  /** The placement algorithms of a configuration, for a replay. */
+  readonly placements: (options: Pick<ServeOptions, 'config'>) => Promise<Placements>;
   /** Ends `events --follow`. */
   readonly signal?: AbortSignal;
   /** Calls `listener` at the next Ctrl-C instead of ending the process; returns the way back. */
@@ -79,7 +87,10 @@ function program(line: CommandLine, terminal: Terminal): Command {
   addDaemonCommands(root, line, terminal);
   addClientCommands(root, contextOf(line, terminal), line.signal);
 
+  addReplayCommand(root, terminal, line.placements);
+
   const policy = root.command('policy').description('work with policy files');
+  addBacktest(policy, { terminal, ...(line.signal && { signal: line.signal }) });
   policy
     .command('check')
     .description('check policy files as the daemon would')
@@ -89,9 +100,11 @@ function program(line: CommandLine, terminal: Terminal): Command {
       'configuration with the images and flavors (default: virtscale.yaml if there is one)',
     )
     .option('--json', 'print JSON')
-    .action((files: string[], { config, json = false }: { config?: string; json?: boolean }) =>
-      checkPolicies(terminal, { files, json, env: line.env, cwd: line.cwd, ...(config !== undefined && { config }) }),
-    );
+    .action(async (files: string[], { config, json = false }: { config?: string; json?: boolean }) => {
+      const { cwd, env } = line;
+      const cronProblem = await line.cronProblem();
+      await checkPolicies(terminal, { files, json, env, cwd, cronProblem, ...(config !== undefined && { config }) });
+    });
   return root;
 }
 

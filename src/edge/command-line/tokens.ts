@@ -23,7 +23,11 @@ export function addTokenCommands(root: Command, contextOf: ContextOf): void {
   const token = root.command('token').description('tokens that let programs in: create, list, delete');
   clientCommand(token, 'create', 'make a token; its text is printed once and cannot be had again')
     .argument('<name>', 'what it is for; shown as the owner of what is done with it')
-    .requiredOption('-s, --scope <scope>', 'read, operate or admin; each includes those before it', tokenScope)
+    .requiredOption(
+      '-s, --scope <scope>',
+      'read, operate or admin, each including those before it; or post: nothing but metrics',
+      tokenScope,
+    )
     .option('-e, --expires <duration>', 'ends by itself after this, e.g. 90d (default: never)', duration)
     .action((name: string, options: ClientOptions & CreateOptions) => create(contextOf(options), name, options));
   listCommand(token, 'the tokens, without their texts').action((options: ClientOptions) => show(contextOf(options)));

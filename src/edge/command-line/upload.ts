@@ -11,7 +11,7 @@ import { pipeline } from 'node:stream/promises';
 import { imageSchema, type PublicImage } from '../fabric-schemas.ts';
 import { jsonOf, known, ofSuccess, type Query, retried } from './api-client.ts';
 import type { ClientContext } from './client-context.ts';
-import { CommandFailure } from './command-failure.ts';
+import { CommandFailure, cannotRead } from './command-failure.ts';
 import { elapsed } from './figures.ts';
 import { progressText } from './wait-for-operation.ts';
 
@@ -56,8 +56,7 @@ function interrupted(name: string): CommandFailure {
 
 async function sizeOf(file: string): Promise<number> {
   const found = await stat(file).catch((error: unknown) => {
-    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new CommandFailure(2, `cannot read ${file}: ${absent ? 'it does not exist' : String(error)}`, error);
+    throw cannotRead(file, error);
   });
   if (found.isDirectory()) throw new CommandFailure(2, `${file} is a folder, not an image`);
   if (!found.isFile()) throw new CommandFailure(2, `${file} is not a regular file`);

@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from 'commander';
 import { readDuration } from '../../config/duration.ts';
+import type { ReadyCheck } from '../../core/model.ts';
 
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
@@ -39,14 +40,16 @@ export function several(text: string, before: readonly string[] = []): readonly 
   return [...before, text];
 }
 
-/** `80` or `80/health` */
-export function readyCheck(text: string): { readonly http: { readonly port: number; readonly path: string } } {
-  const match = /^(\d{1,5})(\/[^\s]*)?$/.exec(text);
+/** `80`, `80/health`, `tcp:22` or `agent` */
+export function readyCheck(text: string): ReadyCheck {
+  if (text === 'agent') return { agent: true };
+  const tcp = /^tcp:(\d{1,5})$/.exec(text);
+  const match = tcp ?? /^(\d{1,5})(\/[^\s]*)?$/.exec(text);
   const port = Number(match?.[1]);
   if (match === null || port < 1 || port > 65_535) {
-    throw new InvalidArgumentError('It must be PORT or PORT/PATH, such as 80/health.');
+    throw new InvalidArgumentError('It must be PORT or PORT/PATH (http), such as 80/health, or tcp:PORT, or agent.');
   }
-  return { http: { port, path: match[2] ?? '/' } };
+  return tcp === null ? { http: { port, path: match[2] ?? '/' } } : { tcp: { port } };
 }
 
 function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
@@ -57,7 +60,7 @@ function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
   };
 }
 
-export const tokenScope = oneOf(['read', 'operate', 'admin']);
+export const tokenScope = oneOf(['post', 'read', 'operate', 'admin']);
 export const imageFormat = oneOf(['qcow2', 'raw']);
 export const imagePlace = oneOf(['here', 'daemon', 'hosts']);
 

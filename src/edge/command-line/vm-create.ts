@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { operationSchema } from '../fabric-schemas.ts';
 import { type ClientContext, type ClientOptions, type ContextOf, clientCommand } from './client-context.ts';
-import { CommandFailure } from './command-failure.ts';
+import { CommandFailure, cannotRead } from './command-failure.ts';
 import { finish } from './finish.ts';
 import { countOfVms, label, readyCheck, several } from './values.ts';
 
@@ -91,7 +91,6 @@ async function readSmall(file: string, what: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (error) {
     if (error instanceof CommandFailure) throw error;
-    const absent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    throw new CommandFailure(2, `cannot read ${what} ${file}: ${absent ? 'it does not exist' : String(error)}`, error);
+    throw cannotRead(`${what} ${file}`, error);
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander';
 import { addressesSchema, operationSchema, type PublicOperation } from '../fabric-schemas.ts';
-import { type PublicVm, vmSchema, vmsSchema } from '../schemas.ts';
+import { type PublicVm, vmsSchema } from '../schemas.ts';
 import {
   type ClientContext,
   type ClientOptions,
@@ -16,6 +16,8 @@ import { finish } from './finish.ts';
 import { type Cell, printable, type Style } from './terminal.ts';
 import { duration, tailBytes } from './values.ts';
 import { addVmCreate } from './vm-create.ts';
+import { addVmMarks, labelsText } from './vm-marks.ts';
+import { vmOf, vmsOf } from './vm-names.ts';
 
 const PAGE = 200;
 const POWER = {
@@ -49,7 +51,7 @@ export function addVmCommands(root: Command, contextOf: ContextOf): void {
   listCommand(vms, 'the VMs (all pages)')
     .option('-g, --group <name>', 'only of this group')
     .option('--host <name>', 'only on this host')
-    .option('--phase <phase>', 'only in this phase: launching, in-service, draining, removing')
+    .option('--phase <phase>', 'only in this phase: launching, standby, in-service, draining, removing')
     .option('--state <state>', 'only in this state: running, paused, stopped, unknown, absent')
     .option('--name <name>', 'only with this name')
     .option('--owner <owner>', 'only of this owner')
@@ -58,6 +60,7 @@ export function addVmCommands(root: Command, contextOf: ContextOf): void {
     .argument('<vm>', 'id or name')
     .action((vm: string, options: ClientOptions) => showVm(contextOf(options), vm));
   addVmCreate(vms, contextOf);
+  addVmMarks(vms, contextOf);
 
   for (const [verb, description] of Object.entries(POWER)) {
     const command = clientCommand(vms, verb, description)
@@ -115,6 +118,7 @@ async function showVms({ api, terminal, json }: ClientContext, filter: ListOptio
 
 const PHASE_STYLES: Readonly<Record<PublicVm['phase'], Style>> = {
   launching: 'yellow',
+  standby: 'cyan',
   'in-service': 'green',
   draining: 'yellow',
   removing: 'yellow',
@@ -131,8 +135,13 @@ function rowOf(vm: PublicVm): (Cell | string)[] {
     percent(vm.cpuPercent),
     endpointText(vm),
     vm.phaseAt,
-    vm.difference ?? vm.reason ?? '',
+    remarkOf(vm),
   ];
+}
+
+function remarkOf(vm: PublicVm): string {
+  const marks = [...(vm.standby === undefined ? [] : [vm.standby]), ...(vm.protected ? ['protected'] : [])];
+  return [...marks, vm.difference ?? vm.reason ?? ''].filter((part) => part !== '').join('; ');
 }
 
 function endpointText({ endpoint }: PublicVm): string {
@@ -158,29 +167,13 @@ async function showVm(context: ClientContext, text: string): Promise<void> {
     ['memory', vm.memoryMiB === undefined ? undefined : `${vm.memoryMiB} MiB`],
     ['CPU', vm.cpuPercent === undefined ? undefined : percent(vm.cpuPercent)],
     ['endpoint', vm.endpoint && endpointText(vm)],
+    ['launched by', vm.way],
+    ['standby', vm.standby],
+    ['protected', vm.protected ? { text: 'its policy never removes it', style: 'cyan' } : undefined],
+    ['labels', labelsText(vm)],
     ['owner', vm.owner],
     ['operation', vm.operation],
   ]);
-}
-
-/** By id, or by a name that only one VM has. */
-async function vmOf({ api }: ClientContext, text: string): Promise<PublicVm> {
-  if (/^\d{1,15}$/.test(text)) return api.get(`/v1/vms/${Number(text)}`, vmSchema);
-  const { vms } = await api.get('/v1/vms', vmsSchema, { name: text, limit: 2 });
-  const [vm, other] = vms;
-  if (vm === undefined) throw new CommandFailure(2, `there is no VM named ${JSON.stringify(text)}`);
-  if (other !== undefined) throw new CommandFailure(2, `several VMs are named ${JSON.stringify(text)}; give the id`);
-  return vm;
-}
-
-/** All are looked up before anything is done to one: a slip in the last name changes nothing. */
-async function vmsOf(context: ClientContext, texts: readonly string[]): Promise<readonly PublicVm[]> {
-  const found = new Map<number, PublicVm>();
-  for (const text of texts) {
-    const vm = await vmOf(context, text);
-    found.set(vm.id, vm);
-  }
-  return [...found.values()];
 }
 
 async function power(

@@ -1,12 +1,16 @@
-// /v1/groups: reading them with the latest evaluation, and the three things one may tell them.
+// /v1/groups: reading them, why they are as they are, their size and pausing them.
+// Not here: stopping parts of them, steering a refresh, posting metrics (group-steering).
 
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { CommandResult, GroupStatus } from '../../engine/view.ts';
+import { publicWhy } from '../decision-representation.ts';
+import { whySchema } from '../decision-schemas.ts';
 import { checkIfMatch, etagOf } from '../etag.ts';
+import { publicGroup, publicGroupDetail } from '../group-representation.ts';
+import { groupDetailSchema, groupPatchSchema, groupsSchema } from '../group-schemas.ts';
 import { ProblemError } from '../problem.ts';
+import { momentSchema } from '../query-values.ts';
 import { accepted } from '../refusals.ts';
-import { publicGroup, publicGroupDetail } from '../representation.ts';
-import { groupDetailSchema, groupsSchema } from '../schemas.ts';
 import {
   answered,
   groupNameParams,
@@ -37,6 +41,23 @@ const getGroup = createRoute({
   responses: { 200: jsonResponse(groupDetailSchema, 'The group'), ...problemResponses(404) },
 });
 
+const whyGroup = createRoute({
+  method: 'get',
+  path: '/v1/groups/{name}/why',
+  tags: ['groups'],
+  summary: 'Why it has the VMs it has: one paragraph and the whole record, of the latest evaluation or of a past one',
+  request: {
+    params: groupNameParams,
+    query: z.strictObject({
+      at: momentSchema.optional().openapi({
+        description: 'The evaluation that held at this moment. Absent: the latest',
+        example: '2026-11-21T06:12:05Z',
+      }),
+    }),
+  },
+  responses: { 200: jsonResponse(whySchema, 'The answer'), ...problemResponses(404, 503) },
+});
+
 const patchGroup = createRoute({
   method: 'patch',
   path: '/v1/groups/{name}',
@@ -49,9 +70,7 @@ const patchGroup = createRoute({
     body: {
       required: true,
       content: {
-        'application/json': {
-          schema: z.strictObject({ desired: z.int().min(0).max(1_000_000) }).openapi('GroupPatch'),
-        },
+        'application/json': { schema: groupPatchSchema },
       },
     },
   },
@@ -88,6 +107,13 @@ export function addGroupRoutes(app: OpenAPIHono, { engine, clock }: RouteContext
     return c.json(publicGroupDetail(group, clock), 200, { etag: groupTag(group) });
   });
 
+  app.openapi(whyGroup, async (c) => {
+    const { name } = c.req.valid('param');
+    const { at } = c.req.valid('query');
+    const why = accepted(await answered('looking for the evaluation', engine.why(name, at)), 'query');
+    return c.json(publicWhy(why), 200);
+  });
+
   app.openapi(patchGroup, async (c) => {
     const { name } = c.req.valid('param');
     const { desired } = c.req.valid('json');
@@ -114,6 +140,7 @@ function changed(result: CommandResult<GroupStatus>): GroupStatus {
 }
 
 /** Of what may be edited, and what limits it. */
-function groupTag({ policy, memory }: GroupStatus): string {
-  return etagOf([policy.group, policy.min, policy.max, memory.desired, memory.paused]);
+export function groupTag({ policy, memory }: GroupStatus): string {
+  const suspended = (memory.suspended ?? []).toSorted();
+  return etagOf([policy.group, policy.min, policy.max, memory.desired, memory.paused, suspended]);
 }

@@ -1,10 +1,11 @@
 // /v1/decisions and the paged face of /v1/events: what was decided and what happened.
 
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
+import { publicDecision } from '../decision-representation.ts';
+import { decisionSchema, decisionsSchema } from '../decision-schemas.ts';
 import { eventFilterShape, groupNameSchema, oldestSince, wholeNumber } from '../event-query.ts';
 import { ProblemError } from '../problem.ts';
-import { publicDecision } from '../representation.ts';
-import { decisionSchema, decisionsSchema, eventsSchema, type PublicEvent } from '../schemas.ts';
+import { eventsSchema, type PublicEvent } from '../schemas.ts';
 import { answered, jsonResponse, problemResponses, type RouteContext } from './route-parts.ts';
 
 const idSchema = z.string().min(1).max(200);

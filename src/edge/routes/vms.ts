@@ -1,12 +1,12 @@
-// /v1/vms: listing and asking for VMs, their power, deleting and adopting them.
+// /v1/vms: listing and asking for VMs, changing what is said of one, their power, deleting and adopting them.
 // Not here: what a guest says and where it is reached (guests).
 
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import type { PowerVerb } from '../../core/operation.ts';
-import type { CreateRequest, VmQuery } from '../../engine/view.ts';
+import type { CreateRequest, VmQuery, VmStatus } from '../../engine/view.ts';
+import { checkIfMatch, etagOf } from '../etag.ts';
 import { groupNameSchema } from '../event-query.ts';
 import { publicOperation } from '../fabric-representation.ts';
-import { adoptSchema, createRequestSchema, shutdownSchema } from '../fabric-schemas.ts';
 import { callerOf } from '../guards.ts';
 import { ProblemError } from '../problem.ts';
 import {
@@ -24,9 +24,11 @@ import {
 import { accepted } from '../refusals.ts';
 import { publicVm } from '../representation.ts';
 import { phaseSchema, vmSchema, vmStateSchema, vmsSchema } from '../schemas.ts';
+import { adoptSchema, createRequestSchema, shutdownSchema, vmPatchSchema } from '../vm-requests.ts';
 import { known, withoutAbsent } from './present.ts';
 import {
   answered,
+  ifMatchHeader,
   jsonResponse,
   keyHeader,
   nextLink,
@@ -101,6 +103,20 @@ const getVm = createRoute({
   responses: { 200: jsonResponse(vmSchema, 'The VM'), ...problemResponses(404) },
 });
 
+const patchVm = createRoute({
+  method: 'patch',
+  path: '/v1/vms/{id}',
+  tags: ['vms'],
+  summary: 'Protect a VM from removal by its policy, or label it. What is not said stays as it is',
+  request: {
+    params,
+    query: noQuery,
+    headers: ifMatchHeader,
+    body: { required: true, content: { 'application/json': { schema: vmPatchSchema } } },
+  },
+  responses: { 200: jsonResponse(vmSchema, 'The VM as it is now'), ...writeProblems(404, 412) },
+});
+
 const deleteVm = createRoute({
   method: 'delete',
   path: '/v1/vms/{id}',
@@ -153,6 +169,13 @@ const shutdownVm = createRoute({
 });
 
 export function addVmRoutes(app: OpenAPIHono, { engine }: RouteContext): void {
+  const found = (id: number): VmStatus => {
+    const vm = engine.vm(id);
+    if (vm === undefined)
+      throw new ProblemError('not-found', `there is no VM ${id}; ids are not reused after a removal`);
+    return vm;
+  };
+
   app.openapi(listVms, (c) => {
     const { limit = DEFAULT_LIMIT, cursor, group, ...filters } = c.req.valid('query');
     const query: VmQuery = {
@@ -163,7 +186,7 @@ export function addVmRoutes(app: OpenAPIHono, { engine }: RouteContext): void {
     };
     const page = engine.vmPage(query);
     const next = page.nextAfter === undefined ? undefined : cursorOf('vm', page.nextAfter);
-    const body = { vms: page.vms.map(publicVm), ...(next !== undefined && { nextCursor: next }) };
+    const body = { vms: page.vms.map((vm) => publicVm(vm)), ...(next !== undefined && { nextCursor: next }) };
     return c.json(body, 200, nextLink(c, next));
   });
 
@@ -181,10 +204,17 @@ export function addVmRoutes(app: OpenAPIHono, { engine }: RouteContext): void {
 
   app.openapi(getVm, (c) => {
     const { id } = c.req.valid('param');
-    const vm = engine.vm(id);
-    if (vm === undefined)
-      throw new ProblemError('not-found', `there is no VM ${id}; ids are not reused after a removal`);
-    return c.json(publicVm(vm), 200);
+    const vm = found(id);
+    return c.json(publicVm(vm), 200, { etag: vmTag(vm) });
+  });
+
+  app.openapi(patchVm, async (c) => {
+    const { id } = c.req.valid('param');
+    const { protected: isProtected, labels } = c.req.valid('json');
+    checkIfMatch(c.req.header('if-match'), vmTag(found(id)));
+    const change = { ...(isProtected !== undefined && { isProtected }), ...(labels && { labels }) };
+    const vm = accepted(await answered('changing the VM', engine.setVm(id, change, callerOf(c))));
+    return c.json(publicVm(vm), 200, { etag: vmTag(vm) });
   });
 
   app.openapi(deleteVm, async (c) => {
@@ -211,6 +241,12 @@ export function addVmRoutes(app: OpenAPIHono, { engine }: RouteContext): void {
     const status = accepted(await answered('shutdown', engine.power(id, 'shutdown', callerOf(c), options)), 'path');
     return c.json(publicOperation(status), 202, operationLocation(status));
   });
+}
+
+/** Of what may be edited. The order in which labels came does not matter. */
+function vmTag({ record }: VmStatus): string {
+  const labels = Object.entries(record.labels ?? {}).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return etagOf([record.id, record.isProtected ?? false, labels]);
 }
 
 function idOf(cursor: string): number {

@@ -11,7 +11,7 @@ const STYLE = `
 td, th { text-align: left; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--line); white-space: nowrap; font-variant-numeric: tabular-nums; }
 td.wide { white-space: normal; width: 99%; } tr:last-child td { border-bottom: 0; } th { color: var(--dim); font-weight: 500; font-size: .85rem; }
 .scroll { overflow-x: auto; } .tag { border-radius: 99px; padding: .05rem .6rem; font-size: .8rem; border: 1px solid currentColor; }
-.good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
+.good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); } .calm { color: var(--accent); }
 progress { width: 6rem; height: .55rem; accent-color: var(--accent); vertical-align: middle; margin-right: .5rem; }
 #live { margin-left: auto; }
 `;
@@ -34,7 +34,7 @@ const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 const byId = (id) => document.getElementById(id);
-const LOUD = { up: 'good', 'in-service': 'good', running: 'good', launching: 'warn', draining: 'warn', removing: 'warn', connecting: 'warn', slow: 'warn', cordoned: 'warn', paused: 'warn', unknown: 'warn', unreachable: 'bad', absent: 'bad', stopped: 'bad' };
+const LOUD = { up: 'good', 'in-service': 'good', standby: 'calm', saved: 'calm', running: 'good', launching: 'warn', draining: 'warn', removing: 'warn', connecting: 'warn', slow: 'warn', cordoned: 'warn', paused: 'warn', unknown: 'warn', unreachable: 'bad', absent: 'bad', stopped: 'bad' };
 const tag = (text) => make('span', { class: 'tag ' + (LOUD[text] ?? 'dim') }, text);
 const cpu = (value) => value === undefined ? make('span', { class: 'dim' }, '–')
   : make('span', {}, make('progress', { max: 100, value: value.toFixed(1) }), value.toFixed(0) + ' %');
@@ -43,12 +43,17 @@ const table = (heads, rows, none) => rows.length === 0 ? make('p', { class: 'dim
   make('thead', {}, make('tr', {}, ...heads.map((head) => make('th', {}, head)))),
   make('tbody', {}, ...rows.map((cells) => make('tr', {}, ...cells.map((cell) => make('td', {}, cell ?? ''))))));
 
+const marks = (group) => [
+  group.paused && ['paused', 'warn'], group.breaker.open && ['launches stopped', 'bad'], group.mode === 'observe' && ['observing', 'calm'],
+  group.suspended.length > 0 && ['suspended: ' + group.suspended.join(', '), 'warn'],
+  group.refresh && ['refresh ' + group.refresh.state + (group.refresh.done === undefined ? '' : ' ' + group.refresh.done + ' of ' + group.refresh.total), group.refresh.state === 'stopped' ? 'bad' : 'warn'],
+].filter(Boolean);
 const groupCard = (group) => make('div', { class: 'card' },
   make('div', { class: 'row' }, make('span', { class: 'name' }, group.name),
-    group.paused ? make('span', { class: 'tag warn' }, 'paused') : group.breaker.open ? make('span', { class: 'tag bad' }, 'launches stopped') : undefined),
-  make('div', { class: 'row' }, make('span', {}, make('span', { class: 'big' }, group.vmCounts.inService), make('span', { class: 'dim' }, ' of ' + (group.desired ?? '?') + ' wanted, ' + group.min + ' to ' + group.max)), cpu(group.cpuPercent)),
+    make('span', {}, ...marks(group).map(([text, loud]) => make('span', { class: 'tag ' + loud }, text)))),
+  make('div', { class: 'row' }, make('span', {}, make('span', { class: 'big' }, group.vmCounts.inService), make('span', { class: 'dim' }, ' of ' + (group.desired ?? '?') + ' wanted, ' + group.min + ' to ' + group.max + (group.vmCounts.standby > 0 ? ', ' + group.vmCounts.standby + ' in standby' : ''))), cpu(group.cpuPercent)),
   make('p', { class: 'why dim' }, group.breaker.open ? group.breaker.reason ?? '' : group.text ?? 'Not evaluated yet.'));
-const vmRow = (vm) => [vm.id, vm.name, vm.group ?? '', vm.host, tag(vm.phase), tag(vm.state), cpu(vm.cpuPercent), vm.endpoint ? make('span', { class: 'mono' }, vm.endpoint.address + ':' + vm.endpoint.port) : '', clock(vm.phaseAt)];
+const vmRow = (vm) => [vm.id, vm.name, vm.group ?? '', vm.host, make('span', {}, tag(vm.phase), vm.standby ? tag(vm.standby) : undefined, vm.protected ? make('span', { class: 'tag calm' }, 'protected') : undefined), tag(vm.state), cpu(vm.cpuPercent), vm.endpoint ? make('span', { class: 'mono' }, vm.endpoint.address + ':' + vm.endpoint.port) : '', clock(vm.phaseAt)];
 const hostRow = (host) => [host.name, make('span', {}, tag(host.state), host.cordoned === undefined ? undefined : tag('cordoned')), host.vmCount + ' of ' + host.domainCount,
   host.capacity ? host.capacity.cpus : '', host.capacity ? (host.capacity.memoryFreeMiB / 1024).toFixed(1) + ' of ' + (host.capacity.memoryMiB / 1024).toFixed(1) + ' GiB' : '',
   host.capacity ? host.capacity.diskFreeGiB.toFixed(0) + ' of ' + host.capacity.diskGiB.toFixed(0) + ' GiB' : '', host.accel ?? '', host.reason ?? host.cordoned ?? ''];
@@ -81,7 +86,7 @@ const refresh = async () => {
     if (again) { again = false; setTimeout(refresh, 200); }
   }
 };
-const about = (event) => [event.group, event.host, event.vm?.name, event.decision?.text, event.endpoint && event.endpoint.address + ':' + event.endpoint.port, event.change?.what, event.reason, event.file].filter((part) => part !== undefined).join(' · ');
+const about = (event) => [event.group, event.host, event.vm?.name, event.decision?.text, event.endpoint && event.endpoint.address + ':' + event.endpoint.port, event.change?.what, event.way, event.balancer, event.text, event.reason, event.file].filter((part) => part !== undefined).join(' · ');
 const show = (event) => {
   byId('quiet').hidden = true;
   byId('events').prepend(make('tr', {}, make('td', { class: 'dim' }, event.seq), make('td', { class: 'dim' }, clock(event.at)), make('td', { class: 'mono' }, event.type), make('td', { class: 'wide' }, about(event))));

@@ -287,12 +287,12 @@ describe('volumes', () => {
 
   test('an overlay names its image and format, and a size only when there is one; a file takes no space yet', () => {
     const backing = { path: '/img/root.qcow2', format: 'qcow2' } as const;
-    const sized = parseXml(diskXml('web-1', backing, 5000));
+    const sized = parseXml(diskXml(volumeName('web-1'), backing, 5000));
     expect(childOf(sized, 'capacity')).toMatchObject({ text: '5000', attributes: { unit: 'bytes' } });
     expect(childOf(sized, 'backingStore', 'path')?.text).toBe('/img/root.qcow2');
     expect(childOf(sized, 'backingStore', 'format')?.attributes['type']).toBe('qcow2');
-    expect(childOf(parseXml(diskXml('web-1', backing, undefined)), 'capacity')).toBeUndefined();
-    expect(childOf(parseXml(diskXml('web-1', undefined, 5000)), 'backingStore')).toBeUndefined();
+    expect(childOf(parseXml(diskXml(volumeName('web-1'), backing, undefined)), 'capacity')).toBeUndefined();
+    expect(childOf(parseXml(diskXml(volumeName('web-1'), undefined, 5000)), 'backingStore')).toBeUndefined();
     expect(childOf(parseXml(fileXml('x', 7)), 'allocation')?.text).toBe('0');
   });
 

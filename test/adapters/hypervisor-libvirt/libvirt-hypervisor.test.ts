@@ -122,7 +122,7 @@ describe('observe', () => {
     });
     domains = Array.from({ length: 10 }, (_, n) => fakeDomain(n + 1));
     const watched = fakeDomain(2).uuid;
-    const poll = () => hypervisor.observe(never, (uuid) => uuid === watched);
+    const poll = () => hypervisor.observe(never, { isWatched: (uuid) => uuid === watched });
     // Whose they are is known after the first polls, which race the resync of the events.
     for (let n = 0; n < 3; n += 1) await poll();
     const connection = await daemon.connection(0);
@@ -144,6 +144,47 @@ describe('observe', () => {
     const everybody = asked();
     await hypervisor.observe(never);
     expect(asked() - everybody).toBe(10);
+  });
+
+  test('other counters are read aside, for those that somebody wants; a stuck one delays no poll', async () => {
+    const wanted = { wantsStats: (uuid: string) => uuid !== fakeDomain(2).uuid };
+    let isStuck = true;
+    daemon.on('DOMAIN_GET_CONTROL_INFO', (call) => call.reply({ state: 0, details: 0, stateTime: 0n }));
+    daemon.on('CONNECT_GET_ALL_DOMAIN_STATS', (call) => {
+      if (isStuck) return;
+      const param = (field: string, value: bigint) => ({ field, value: { type: 'ullong' as const, value } });
+      const params = [
+        param('balloon.available', 1000n),
+        param('balloon.usable', 250n),
+        { field: 'block.count', value: { type: 'uint' as const, value: 2 } },
+        param('block.0.rd.bytes', 5n),
+        param('block.1.wr.bytes', 7n),
+        { field: 'net.count', value: { type: 'uint' as const, value: 1 } },
+        { field: 'vcpu.maximum', value: { type: 'uint' as const, value: 2 } },
+        param('vcpu.1.delay', 9n),
+      ];
+      call.reply({ retStats: call.args.doms.map((dom) => ({ dom, params })) });
+    });
+    const clock = new VirtualClock();
+    const timed = open({ clock });
+    const startedMs = performance.now();
+    for (let n = 0; n < 3; n += 1) {
+      for (const domain of (await timed.observe(never, wanted)).domains) expect(domain).not.toHaveProperty('stats');
+    }
+    expect(performance.now() - startedMs).toBeLessThan(2000);
+    await timed.close();
+
+    isStuck = false;
+    const well = open();
+    await well.observe(never, wanted);
+    const statsOf = async (n: number) => (await well.observe(never, wanted)).domains[n]?.stats;
+    await expect.poll(() => statsOf(0)).toBeDefined();
+    // Without counters of its card there is none of the network.
+    expect(await statsOf(0)).toEqual({ readAtMs: expect.any(Number), memoryPercent: 75, diskBytes: 12, delayNs: 9 });
+    expect(await statsOf(1)).toBeUndefined();
+    expect(await statsOf(2)).toBeUndefined();
+    expect((await well.observe(never)).domains[0]).not.toHaveProperty('stats');
+    await well.close();
   });
 
   test('the CPUs in use are those between two readings, and start anew with the host', async () => {

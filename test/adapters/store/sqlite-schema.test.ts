@@ -14,6 +14,7 @@ import { aCatalogImage, anAnswer, aToken } from '../../contracts/store-catalog.t
 import { anOperation } from '../../contracts/store-operations.ts';
 
 const VERSION_1 = new URL('./version-1.db', import.meta.url);
+const VERSION_2 = new URL('./version-2.db', import.meta.url);
 
 const stores: SqliteStore[] = [];
 let folder = '';
@@ -63,6 +64,63 @@ test('a file of version 1, as it was released, comes over with everything in it'
   expect(await open().load()).toMatchObject({ operations: [anOperation('o')], lastSeq: 4, nextVmId: 9 });
 });
 
+test('a file of version 2, as it was released, comes over with everything in it', async () => {
+  copyFileSync(VERSION_2, file);
+  const store = open();
+  const endpoint = { address: '127.0.1.1', port: 80 };
+  expect(await store.load()).toEqual({
+    ...EMPTY,
+    vms: [aVmRecord(1, { phase: 'in-service', step: 'started', endpoint })],
+    memory: {
+      web: {
+        desired: 2,
+        paused: false,
+        lastOutAtMs: 5,
+        lastInAtMs: 4,
+        breaker: { failures: 1, lastReason: 'no «space»' },
+      },
+    },
+    lastSeq: 1,
+    nextVmId: 2,
+    operations: [anOperation('o')],
+    images: [aCatalogImage('i')],
+    tokens: [aToken('t')],
+    numbers: [{ kind: 'host', key: 'h1', id: 3 }],
+    cordons: { h1: 'new disks' },
+    lastHost: 'h1',
+  });
+  expect(await store.answer('k')).toEqual(anAnswer('k'));
+  await store.commit({ putLoads: { web: 'learned' } });
+  expect(await store.decisions({ limit: 9, until: aDecision('').at })).toEqual(await store.decisions({ limit: 9 }));
+});
+
+test('a decision of version 2 is read in the form of today: what it did not say stays unsaid', async () => {
+  copyFileSync(VERSION_2, file);
+  const store = open();
+  const { steps, ...before } = aDecision('d-1');
+  const verdict = { type: 'threshold', unit: '%', metric: 'cpu', threshold: 75 };
+  const text = 'CPU 81 % has been above 75 % for 3 s';
+  expect(await store.decision('d-1')).toEqual({
+    ...before,
+    steps,
+    verdicts: [
+      {
+        ...verdict,
+        rule: 'hot',
+        direction: 'out',
+        verdict: 'fires',
+        value: 81.25,
+        crossedAtMs: 400,
+        recommends: 1,
+        text,
+      },
+      { ...verdict, rule: 'idle', direction: 'in', verdict: 'no-data', recommends: 0, text },
+    ],
+    limits: [{ limit: 'max', from: 3, to: 2, text: 'at most 2' }],
+  });
+  expect(await store.decision('d-2')).toMatchObject({ steps: [], verdicts: [], counts: { standby: 0 } });
+});
+
 test('a file of version 1 that cannot come over is left as it was', async () => {
   copyFileSync(VERSION_1, file);
   edit('create table tokens (something text)');
@@ -76,13 +134,16 @@ test('a file of version 1 that cannot come over is left as it was', async () => 
   expect(readFileSync(file).length).toBe(before.length);
 });
 
-test('the released migration is what it was', () => {
-  copyFileSync(VERSION_1, file);
+test.each([
+  [1, VERSION_1],
+  [2, VERSION_2],
+])('the released migrations up to %i are what they were', (version, fixture) => {
+  copyFileSync(fixture, file);
   const tables = (database: DatabaseSync) =>
     database.prepare("select name, sql from sqlite_schema where name <> 'migrations' order by name").all();
   const released = new DatabaseSync(file);
   const made = new DatabaseSync(':memory:');
-  made.exec(MIGRATIONS[0]?.sql ?? '');
+  for (const { sql } of MIGRATIONS.slice(0, version)) made.exec(sql);
   const names = tables(made).map(({ name }) => name);
   expect(names).toContain('events');
   expect(tables(made)).toEqual(tables(released).filter(({ name }) => names.includes(name)));
@@ -160,6 +221,25 @@ test('a retention of operations and answers that was lowered is reached over sev
   expect([await store.answer('a-999'), (await store.answer('a-1000'))?.key]).toEqual([undefined, 'a-1000']);
   await store.keepAnswer(anAnswer('c'));
   expect([await store.answer('a-1096'), (await store.answer('a-1097'))?.key]).toEqual([undefined, 'a-1097']);
+});
+
+test('finding the decision that held at a moment reads no decision but that one', async () => {
+  const store = open();
+  await store.commit({ decisions: Array.from({ length: 200 }, (_, i) => aDecision(`d-${i}`)) });
+  await store.close();
+  const database = new DatabaseSync(file);
+  const plan = (sql: string): string =>
+    database
+      .prepare(`explain query plan ${sql}`)
+      .all()
+      .map(({ detail }) => detail)
+      .join('; ');
+  const latest = 'select max(+n) as n from decisions where at <= ?';
+  expect(plan(`${latest} and group_name = ?`)).toMatch(
+    /USING INDEX decisions_by_group_and_time \(group_name=\? AND at<\?\)/,
+  );
+  expect(plan(latest)).toMatch(/USING INDEX decisions_by_time \(at<\?\)/);
+  database.close();
 });
 
 test('no search of operations reads the whole table', async () => {

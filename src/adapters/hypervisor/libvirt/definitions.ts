@@ -15,8 +15,9 @@ import type { VmSpec } from '../../../ports/hypervisor.ts';
 import type { AccelSource } from './accel-source.ts';
 import type { DomainCatalog } from './domain-catalog.ts';
 import { absent, byUuid, isActive } from './domain-lookups.ts';
-import { domainXml, type GuestNetwork } from './domain-xml.ts';
+import { type DomainSpec, domainXml, type GuestNetwork } from './domain-xml.ts';
 import { canBind, freeAddress } from './forward-addresses.ts';
+import { orAborted } from './or-aborted.ts';
 import type { VmDisks } from './vm-disks.ts';
 import { consoleName, seedName, volumeName } from './volume-names.ts';
 
@@ -41,13 +42,60 @@ export interface DefinitionsParts {
 
 export class Definitions {
   readonly #parts: DefinitionsParts;
+  /** Choosing an address and defining (or starting) the domain that has it: one after another. */
+  #choosing: Promise<unknown> = Promise.resolve();
 
   constructor(parts: DefinitionsParts) {
     this.#parts = parts;
   }
 
-  /** One at a time: choosing an address and defining the domain that has it belong together. */
-  async define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
+  define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
+    return this.#inTurn(call, () => this.#define(spec, call));
+  }
+
+  /** Starts a template's domain: transient, nobody's VM; its console is kept where those of VMs are. */
+  startTemplate(
+    spec: DomainSpec,
+    { consolePath, ...files }: { readonly diskPath: string; readonly seedPath?: string; readonly consolePath: string },
+    flags: number,
+    call: CallOptions,
+  ): Promise<readonly [Domain, Endpoint | undefined]> {
+    const { accel, consoleLog, network, work } = this.#parts;
+    return this.#inTurn(call, async () => {
+      const domains = await work.listDomains(0, call);
+      const endpoint = network.kind === 'forward' ? await this.#freeEndpoint(domains, network, call) : undefined;
+      const xml = domainXml(spec, {
+        accel: (await accel.get(call.signal)).kind,
+        network,
+        ...files,
+        ...(endpoint && { endpoint }),
+        ...(consoleLog && { consolePath }),
+      });
+      return [await work.createDomainXml(xml, flags, call), endpoint];
+    });
+  }
+
+  /** What decides how a domain of this spec is made, with neither names nor files of its own. */
+  async formOf(spec: DomainSpec, call: CallOptions): Promise<string> {
+    const { accel, consoleLog, network } = this.#parts;
+    return domainXml(spec, {
+      accel: (await accel.get(call.signal)).kind,
+      network,
+      diskPath: '/disk',
+      ...(network.kind === 'forward' && { endpoint: { address: '127.0.0.1', port: network.port } }),
+      ...(spec.cloudInit && { seedPath: '/seed' }),
+      ...(consoleLog && { consolePath: '/console' }),
+    });
+  }
+
+  #inTurn<T>(call: CallOptions, work: () => Promise<T>): Promise<T> {
+    const previous = this.#choosing;
+    const turn = orAborted(previous, call.signal).then(work);
+    this.#choosing = Promise.allSettled([previous, turn]);
+    return turn;
+  }
+
+  async #define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
     const { accel, catalog, consoleLog, disks, network, work } = this.#parts;
     const domains = await work.listDomains(0, call);
     const known = domains.find(({ uuid }) => uuid === spec.uuid);

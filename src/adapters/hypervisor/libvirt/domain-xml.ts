@@ -2,7 +2,8 @@
 // Not here: choosing addresses (forward-addresses), making the disk (vm-disks).
 
 import { createHash } from 'node:crypto';
-import type { Endpoint } from '../../../core/model.ts';
+import type { Endpoint, VmMetadata } from '../../../core/model.ts';
+import { portOf } from '../../../core/ready-check.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
 import { metadataXml } from './vm-metadata.ts';
 import { element, type XmlText } from './xml-text.ts';
@@ -17,6 +18,9 @@ export type GuestNetwork =
   | { readonly kind: 'forward'; readonly addressPrefix: string; readonly port: number; readonly kernelArgs?: string }
   | { readonly kind: 'network'; readonly name: string }
   | { readonly kind: 'bridge'; readonly name: string };
+
+/** What a domain is made from. One without metadata is nobody's VM: a template. */
+export type DomainSpec = Omit<VmSpec, 'metadata'> & { readonly metadata?: VmMetadata };
 
 export interface DomainXmlOptions {
   readonly accel: 'kvm' | 'qemu';
@@ -41,7 +45,7 @@ const SLOTS = { disk: 2, serial: 3, balloon: 4, nic: 5, seed: 6 } as const;
 /** The guest's port that is forwarded when nobody says which. */
 const FORWARDED_GUEST_PORT = 80;
 
-export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
+export function domainXml(spec: DomainSpec, options: DomainXmlOptions): string {
   const { flavor, metadata, name, uuid } = spec;
   const { accel, endpoint, network } = options;
   return element(
@@ -49,7 +53,7 @@ export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
     { type: accel, 'xmlns:qemu': QEMU_NAMESPACE },
     element('name', {}, name),
     element('uuid', {}, uuid),
-    element('metadata', {}, metadataXml(endpoint ? { ...metadata, endpoint } : metadata)),
+    metadata && element('metadata', {}, metadataXml(endpoint ? { ...metadata, endpoint } : metadata)),
     element('memory', { unit: 'MiB' }, flavor.memoryMiB),
     element('vcpu', { placement: 'static' }, flavor.vcpus),
     // The guest image reads its name there.
@@ -66,7 +70,7 @@ export function domainXml(spec: VmSpec, options: DomainXmlOptions): string {
   ).xml;
 }
 
-function osXml(spec: VmSpec, network: GuestNetwork): XmlText {
+function osXml(spec: DomainSpec, network: GuestNetwork): XmlText {
   const direct = spec.image?.direct;
   const type = element('type', { arch: 'x86_64', machine: MACHINE }, 'hvm');
   const smbios = element('smbios', { mode: 'sysinfo' });
@@ -88,11 +92,11 @@ function osXml(spec: VmSpec, network: GuestNetwork): XmlText {
 }
 
 /** QEMU's user network has nobody to boot from. */
-function isInstalledByNetwork(spec: VmSpec, network: GuestNetwork): boolean {
+function isInstalledByNetwork(spec: DomainSpec, network: GuestNetwork): boolean {
   return spec.image === undefined && network.kind !== 'forward';
 }
 
-function devicesXml(spec: VmSpec, { consolePath, diskPath, network, seedPath }: DomainXmlOptions): XmlText {
+function devicesXml(spec: DomainSpec, { consolePath, diskPath, network, seedPath }: DomainXmlOptions): XmlText {
   return element(
     'devices',
     {},
@@ -133,7 +137,7 @@ function seedXml(path: string): XmlText {
   );
 }
 
-function interfaceXml(spec: VmSpec, network: Exclude<GuestNetwork, { kind: 'forward' }>): XmlText {
+function interfaceXml(spec: DomainSpec, network: Exclude<GuestNetwork, { kind: 'forward' }>): XmlText {
   const source = network.kind === 'network' ? { network: network.name } : { bridge: network.name };
   return element(
     'interface',
@@ -162,8 +166,8 @@ const FEWER_QUESTIONS = element(
 );
 
 /** libvirt's own user network cannot forward ports (before passt), so QEMU is told directly. */
-function forwardXml(spec: VmSpec, { address, port }: Endpoint): XmlText {
-  const guestPort = spec.ready?.http.port ?? FORWARDED_GUEST_PORT;
+function forwardXml(spec: DomainSpec, { address, port }: Endpoint): XmlText {
+  const guestPort = (spec.ready && portOf(spec.ready)) ?? FORWARDED_GUEST_PORT;
   const forward = `hostfwd=tcp:${address}:${port}-:${guestPort}`;
   const nic = `virtio-net-pci,netdev=fw0,mac=${macAddress(spec.uuid)},romfile=,bus=pcie.0,addr=${FORWARD_NIC_SLOT}`;
   return element(

@@ -10,10 +10,14 @@ import { childOf, parseXml } from './xml-tree.ts';
 /** Procedures that virtscale needs came with it: Debian 12, Ubuntu 24.04, RHEL 9.2. */
 const LIBVIRT_LEAST = 9_000_000;
 
+/** A host's libvirt or QEMU is seldom another one from one minute to the next. */
+const FINGERPRINT_MS = 20_000;
+
 export class HostFacts {
   readonly #client: LibvirtClient;
   readonly #host: string;
   readonly #accel: AccelSource;
+  #fingerprint: { readonly text: string; readonly atMs: number } | undefined;
 
   constructor(client: LibvirtClient, host: string, accel: AccelSource) {
     this.#client = client;
@@ -38,6 +42,22 @@ export class HostFacts {
     return { ...versions, accel: kind, accelReason: reason, ...cpu };
   }
 
+  /** What saved memory depends on: it is restored only where this is the same. */
+  async fingerprint(call: CallOptions): Promise<string> {
+    const nowMs = performance.now();
+    if (this.#fingerprint !== undefined && nowMs - this.#fingerprint.atMs < FINGERPRINT_MS)
+      return this.#fingerprint.text;
+    const [libvirt, qemu, { kind }, cpu] = await Promise.all([
+      this.#client.libVersion(call),
+      this.#client.hypervisorVersion(call),
+      this.#accel.get(call.signal),
+      this.#client.capabilities(call).then(cpuText, orNothing),
+    ]);
+    const text = JSON.stringify([libvirt, qemu, kind, cpu]);
+    this.#fingerprint = { text, atMs: nowMs };
+    return text;
+  }
+
   /** Empty where libvirt does not tell: it does not always know the CPU. */
   async #cpu(call: CallOptions): Promise<Pick<HostInfo, 'arch' | 'cpuModel'>> {
     let xml: string;
@@ -52,6 +72,17 @@ export class HostFacts {
     const cpuModel = childOf(cpu, 'model')?.text;
     return { ...(arch && { arch }), ...(cpuModel && { cpuModel }) };
   }
+}
+
+/** The host's CPU as libvirt describes it, without what differs from one start of the machine to the next. */
+function cpuText(capabilities: string): string {
+  const cpu = /<cpu>.*?<\/cpu>/s.exec(capabilities)?.[0] ?? '';
+  return cpu.replace(/<counter [^>]*>/g, '');
+}
+
+function orNothing(error: unknown): string {
+  if (isLibvirtError(error)) return '';
+  throw error;
 }
 
 /** Time since the machine was started, over all CPUs: in use, and in all. */

@@ -13,7 +13,9 @@ import {
   type PoolInfo,
 } from '../../../libvirt/index.ts';
 import type { Clock } from '../../../ports/clock.ts';
+import type { ObserveWants } from '../../../ports/hypervisor.ts';
 import type { DomainCatalog } from './domain-catalog.ts';
+import type { DomainStatsReader } from './domain-stats.ts';
 import { CpuUse } from './host-facts.ts';
 import type { HostPool } from './host-pool.ts';
 
@@ -44,6 +46,7 @@ export class HostPoll {
   readonly #second: LibvirtClient;
   readonly #clock: Clock;
   readonly #catalog: DomainCatalog;
+  readonly #stats: DomainStatsReader;
   readonly #pool: HostPool;
   readonly #cpuUse: CpuUse;
   readonly #sizes = new Map<string, Size>();
@@ -52,18 +55,28 @@ export class HostPoll {
   #space: { readonly value: PoolInfo | undefined; readonly atMs: number } | undefined;
 
   /** `second` is a connection to the same host; it is opened when there are many domains. */
-  constructor(client: LibvirtClient, second: LibvirtClient, clock: Clock, catalog: DomainCatalog, pool: HostPool) {
-    this.#client = client;
-    this.#second = second;
-    this.#clock = clock;
-    this.#catalog = catalog;
-    this.#pool = pool;
-    this.#cpuUse = new CpuUse(client);
+  constructor(parts: {
+    readonly client: LibvirtClient;
+    readonly second: LibvirtClient;
+    readonly clock: Clock;
+    readonly catalog: DomainCatalog;
+    readonly stats: DomainStatsReader;
+    readonly pool: HostPool;
+  }) {
+    this.#client = parts.client;
+    this.#second = parts.second;
+    this.#clock = parts.clock;
+    this.#catalog = parts.catalog;
+    this.#stats = parts.stats;
+    this.#pool = parts.pool;
+    this.#cpuUse = new CpuUse(parts.client);
   }
 
-  /** `isWatched` says whose counters are wanted each time though they are not ours; absent: everybody's. */
-  async domains(options: CallOptions, isWatched?: (uuid: string) => boolean): Promise<readonly DomainObservation[]> {
+  async domains(options: CallOptions, wants: ObserveWants = {}): Promise<readonly DomainObservation[]> {
+    const { isWatched, wantsStats } = wants;
     const listed = await this.#client.listDomains(0, options);
+    const measured = wantsStats === undefined ? [] : listed.filter(({ id, uuid }) => id >= 0 && wantsStats(uuid));
+    this.#stats.look(measured);
     this.#polls += 1;
     const readNow = (domain: Domain, index: number): boolean => {
       if (isWatched === undefined || isWatched(domain.uuid) || !this.#catalog.isForeign(domain.uuid)) return true;
@@ -76,10 +89,12 @@ export class HostPoll {
     for (const known of [this.#sizes, this.#readings]) {
       for (const uuid of known.keys()) if (!seen.has(uuid)) known.delete(uuid);
     }
+    const statsOf = new Map(measured.map((domain) => [domain.uuid, this.#stats.of(domain)]));
     return infos.flatMap((observation) => {
       if (observation === undefined) return [];
       const metadata = this.#catalog.metadataOf(observation.uuid);
-      return [metadata === undefined ? observation : { ...observation, metadata }];
+      const stats = statsOf.get(observation.uuid);
+      return [{ ...observation, ...(metadata && { metadata }), ...(stats && { stats }) }];
     });
   }
 

@@ -1,5 +1,5 @@
-// The hypervisor port on libvirt: one connection to look and to pull plugs, one for work that takes its time, and one more to
-// look with where there are many domains. Images travel on connections of their own.
+// The hypervisor port on libvirt: one connection to look and to pull plugs, one for work that takes its time, one for what guests
+// must answer, and one more to look with where there are many domains. Images travel on connections of their own.
 // Not here: XML (domain-xml), disks and images (vm-disks, placed-images), the poll (host-poll), what errors mean (libvirt-faults).
 
 import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from '../../../core/model.ts';
@@ -8,10 +8,14 @@ import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
 import type {
   GuestAddress,
+  GuestIdentity,
   HostInfo,
   Hypervisor,
   ImageReader,
+  ObserveWants,
   PlacedImage,
+  SavedTemplate,
+  TemplateSpec,
   VmSpec,
 } from '../../../ports/hypervisor.ts';
 import { ImageTransfers } from '../image-transfers.ts';
@@ -22,18 +26,23 @@ import { ConsoleLogs, emptyLargeLogs } from './console-logs.ts';
 import { Definitions } from './definitions.ts';
 import { DomainCatalog } from './domain-catalog.ts';
 import { absent, byUuid, isActive, unless } from './domain-lookups.ts';
+import { DomainStatsReader } from './domain-stats.ts';
 import type { GuestNetwork } from './domain-xml.ts';
+import { Forking } from './forking.ts';
 import { guestAddress, guestAddresses } from './guest-address.ts';
+import { GuestAgent } from './guest-agent.ts';
+import { GuestIdentities } from './guest-identity.ts';
 import { GuestShutdown } from './guest-shutdown.ts';
 import { HostFacts } from './host-facts.ts';
 import { HostPoll } from './host-poll.ts';
 import { HostPool, type PoolOptions } from './host-pool.ts';
 import { faultOf } from './libvirt-faults.ts';
-import { orAborted } from './or-aborted.ts';
 import { Ownership } from './ownership.ts';
 import { PlacedImages } from './placed-images.ts';
 import { PoolVolumes } from './pool-volumes.ts';
 import { Power } from './power.ts';
+import type { IsReady } from './template-maker.ts';
+import { Templates } from './templates.ts';
 import { VmDisks } from './vm-disks.ts';
 
 export interface LibvirtHypervisorOptions {
@@ -66,8 +75,9 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #control: LibvirtClient;
   readonly #work: LibvirtClient;
   readonly #counters: LibvirtClient;
+  /** For what a stuck guest can hold up, and what must not wait behind restores and copies. */
+  readonly #guests: LibvirtClient;
   readonly #catalog: DomainCatalog;
-  readonly #pool: HostPool;
   readonly #disks: VmDisks;
   readonly #images: PlacedImages;
   readonly #transfers = new ImageTransfers();
@@ -81,36 +91,61 @@ export class LibvirtHypervisor implements Hypervisor {
   readonly #closing = new AbortController();
   readonly #shutdowns: GuestShutdown;
   readonly #isHere: boolean;
+  readonly #agent: GuestAgent;
+  readonly #identities: GuestIdentities;
+  readonly #forking: Forking;
   #logsLookedAtMs = Number.NEGATIVE_INFINITY;
-  /** Choosing an address and defining the domain that has it: one after another. */
-  #defining: Promise<unknown> = Promise.resolve();
 
   constructor(options: LibvirtHypervisorOptions) {
     const { clock, consoleLog = true, host, network, pool, random, uri } = options;
     this.host = host;
     this.#options = options;
-    this.#control = new LibvirtClient({ uri, random, ...KEEPALIVE });
-    this.#work = new LibvirtClient({ uri, random, ...KEEPALIVE });
-    this.#counters = new LibvirtClient({ uri, random, ...KEEPALIVE });
-    const control = this.#control;
-    const work = this.#work;
-    this.#isHere = isLocal(uri);
-    this.#catalog = new DomainCatalog(control);
-    this.#pool = new HostPool(work, host, pool);
-    const volumes = new PoolVolumes(work, this.#pool);
-    this.#images = new PlacedImages(work, this.#pool, volumes);
-    this.#disks = new VmDisks(work, this.#pool, volumes, this.#images, this.#isHere);
-    this.#consoles = new ConsoleLogs(work, this.#pool, volumes);
+    const connect = (): LibvirtClient => new LibvirtClient({ uri, random, ...KEEPALIVE });
+    const control = connect();
+    const work = connect();
+    this.#control = control;
+    this.#work = work;
+    this.#counters = connect();
+    const guests = connect();
+    this.#guests = guests;
+    const isHere = isLocal(uri);
+    this.#isHere = isHere;
+    const catalog = new DomainCatalog(control);
+    this.#catalog = catalog;
+    const hostPool = new HostPool(work, host, pool);
+    const volumes = new PoolVolumes(work, hostPool);
+    this.#images = new PlacedImages(work, hostPool, volumes);
+    const templates = new Templates(work, hostPool, volumes);
+    const diskParts = { client: work, pool: hostPool, volumes, images: this.#images, templates, hostIsHere: isHere };
+    const disks = new VmDisks(diskParts);
+    this.#disks = disks;
+    this.#consoles = new ConsoleLogs(work, hostPool, volumes);
     const closing = this.#closing.signal;
-    const accel = new AccelSource(options.accel, this.#pool, { uri, random, ...KEEPALIVE }, closing);
+    const accel = new AccelSource(options.accel, hostPool, { uri, random, ...KEEPALIVE }, closing);
     this.#facts = new HostFacts(control, host, accel);
-    const parts = { host, control, work, catalog: this.#catalog, disks: this.#disks, network, consoleLog, accel };
-    this.#definitions = new Definitions(parts);
-    this.#ownership = new Ownership(work, this.#catalog, host);
+    const definitions = new Definitions({ host, control, work, catalog, disks, network, consoleLog, accel });
+    this.#definitions = definitions;
+    this.#ownership = new Ownership(work, catalog, host);
     this.#power = new Power(control, work, host);
-    this.#poll = new HostPoll(control, this.#counters, clock, this.#catalog, new HostPool(control, host, pool));
+    const stats = new DomainStatsReader(guests, clock, closing);
+    const second = this.#counters;
+    this.#poll = new HostPoll({
+      client: control,
+      second,
+      clock,
+      catalog,
+      stats,
+      pool: new HostPool(control, host, pool),
+    });
     this.#shutdowns = new GuestShutdown(control, work, clock, closing);
-    this.#feed = new ChangeFeed(control, this.#catalog);
+    this.#feed = new ChangeFeed(control, catalog);
+    const guestsShareLink = network.kind !== 'forward';
+    this.#agent = new GuestAgent(guests);
+    this.#identities = new GuestIdentities({ host, client: guests, agent: this.#agent, clock, guestsShareLink });
+    const facts = this.#facts;
+    const agent = this.#agent;
+    const forking = { control, work, catalog, pool: hostPool, templates, disks, definitions, facts, agent };
+    this.#forking = new Forking({ ...forking, guestsShareLink, isHere, closing });
   }
 
   info(signal: AbortSignal): Promise<HostInfo> {
@@ -118,15 +153,15 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   /**
-   * `isWatched` says whose counters are wanted at every poll though virtscale did not make them; with it, those of all other
-   * domains are read at every fifth (`readAtMs` tells). Without it everybody's are read each time.
+   * With `isWatched` the counters of domains that are neither ours nor watched are read at every fifth poll (`readAtMs` tells);
+   * without it everybody's are read each time.
    */
-  observe(signal: AbortSignal, isWatched?: (uuid: string) => boolean): Promise<HostObservation> {
+  observe(signal: AbortSignal, wants?: ObserveWants): Promise<HostObservation> {
     return this.#guarded('observe', signal, async () => {
       const call = this.#call(signal);
       this.#feed.start();
       const startedAtMs = this.#options.clock.nowMs();
-      const [domains, capacity] = await Promise.all([this.#poll.domains(call, isWatched), this.#poll.capacity(call)]);
+      const [domains, capacity] = await Promise.all([this.#poll.domains(call, wants), this.#poll.capacity(call)]);
       const endedAtMs = this.#options.clock.nowMs();
       void this.#keepLogsSmall(endedAtMs);
       return { host: this.host, startedAtMs, endedAtMs, capacity, domains };
@@ -174,19 +209,15 @@ export class LibvirtHypervisor implements Hypervisor {
 
   createDisk(spec: VmSpec, signal: AbortSignal): Promise<void> {
     return this.#guarded(`create the disk of ${spec.name}`, signal, async () => {
-      await this.#disks.create(spec, this.#longCall(signal));
+      const call = this.#longCall(signal);
+      if (spec.template !== undefined) await this.#forking.prepare(spec.template, call);
+      await this.#disks.create(spec, call);
       this.#poll.forgetSpace();
     });
   }
 
   define(spec: VmSpec, signal: AbortSignal): Promise<{ readonly endpoint?: Endpoint }> {
-    const previous = this.#defining;
-    const turn = this.#guarded(`define ${spec.name}`, signal, async () => {
-      await orAborted(previous, signal);
-      return this.#definitions.define(spec, this.#longCall(signal));
-    });
-    this.#defining = Promise.allSettled([previous, turn]);
-    return turn;
+    return this.#guarded(`define ${spec.name}`, signal, () => this.#definitions.define(spec, this.#longCall(signal)));
   }
 
   start(uuid: string, signal: AbortSignal): Promise<void> {
@@ -199,6 +230,48 @@ export class LibvirtHypervisor implements Hypervisor {
         if (!(await isActive(this.#control, uuid, call))) throw error;
       }
     });
+  }
+
+  templateKey(spec: TemplateSpec, signal: AbortSignal): Promise<string> {
+    const what = `tell the template of image ${spec.image.name}`;
+    return this.#guarded(what, signal, () => this.#forking.keyOf(spec, this.#longCall(signal)));
+  }
+
+  makeTemplate(spec: TemplateSpec, isReady: IsReady, signal: AbortSignal): Promise<SavedTemplate> {
+    return this.#guarded(`make a template of image ${spec.image.name}`, signal, async () => {
+      const made = await this.#forking.make(spec, isReady, this.#longCall(signal));
+      this.#poll.forgetSpace();
+      return made;
+    });
+  }
+
+  listTemplates(signal: AbortSignal): Promise<readonly SavedTemplate[]> {
+    return this.#guarded('list templates', signal, () => this.#forking.list(this.#longCall(signal)));
+  }
+
+  removeTemplate(key: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`remove template ${key}`, signal, async () => {
+      await this.#forking.remove(key, this.#longCall(signal));
+      this.#poll.forgetSpace();
+    });
+  }
+
+  fork(spec: VmSpec, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`fork ${spec.name}`, signal, () => this.#forking.fork(spec, this.#longCall(signal)));
+  }
+
+  personalise(uuid: string, identity: GuestIdentity, signal: AbortSignal): Promise<void> {
+    const what = `make ${uuid} its own`;
+    return this.#guarded(what, signal, () => this.#identities.give(uuid, identity, this.#longCall(signal)));
+  }
+
+  save(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#guarded(`save ${uuid}`, signal, () => this.#power.save(byUuid(uuid), this.#longCall(signal)));
+  }
+
+  agentAnswers(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const what = `ask the agent of ${uuid}`;
+    return this.#guarded(what, signal, () => this.#agent.answers(uuid, timeoutMs, this.#call(signal)));
   }
 
   pause(uuid: string, signal: AbortSignal): Promise<void> {
@@ -285,6 +358,7 @@ export class LibvirtHypervisor implements Hypervisor {
   deleteDisk(vmName: string, signal: AbortSignal): Promise<void> {
     return this.#guarded(`delete the disk of ${vmName}`, signal, async () => {
       await this.#disks.remove(vmName, this.#longCall(signal));
+      await this.#forking.sweep();
       this.#poll.forgetSpace();
     });
   }
@@ -294,8 +368,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   async close(): Promise<void> {
+    await this.#forking.close();
     this.#closing.abort();
-    await Promise.all([this.#control.close(), this.#work.close(), this.#counters.close()]);
+    const clients = [this.#control, this.#work, this.#counters, this.#guests];
+    await Promise.all(clients.map((client) => client.close()));
   }
 
   // --- inside -----------------------------------------------------------------------------------------------------

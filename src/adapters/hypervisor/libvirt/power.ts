@@ -1,4 +1,4 @@
-// Pausing, continuing, rebooting and resetting what runs, with libvirt's "not running" as the port says it.
+// Pausing, continuing, saving, rebooting and resetting what runs, with libvirt's "not running" as the port says it.
 // Not here: starting and stopping (libvirt-hypervisor, guest-shutdown).
 
 import {
@@ -42,6 +42,19 @@ export class Power {
         if (!(await this.#isNow(domain, DomainState.RUNNING, error, call))) throw error;
       }
     });
+  }
+
+  /** libvirt keeps the memory; its next start goes on from there. */
+  async save(domain: Domain, call: CallOptions): Promise<void> {
+    try {
+      await this.#work.managedSave(domain, 0, call);
+    } catch (error) {
+      if (!isLibvirtError(error, ErrorCode.OPERATION_INVALID, ErrorCode.NO_DOMAIN)) throw error;
+      const isThere = !isLibvirtError(error, ErrorCode.NO_DOMAIN);
+      if (isThere && (await this.#work.hasManagedSave(domain, call))) return;
+      const what = await this.#whyNot(domain, error, call);
+      throw new Fault('conflict', `host ${this.#host}: ${what}, so it cannot be saved`, { cause: error });
+    }
   }
 
   /** libvirt asks the agent where one is connected, and presses the button when that did not do it. */

@@ -7,10 +7,12 @@ import { Fault } from '../../../ports/fault.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
 import { cloudInitFiles } from '../../images/cloud-init.ts';
 import { seedIso } from '../../images/seed-iso.ts';
+import type { DomainSpec } from './domain-xml.ts';
 import type { HostPool } from './host-pool.ts';
 import { lookAtImage } from './image-file.ts';
 import type { PlacedImages } from './placed-images.ts';
 import type { PoolVolumes } from './pool-volumes.ts';
+import type { Templates } from './templates.ts';
 import { isConsoleOf, seedName, vmNameOf, volumeName } from './volume-names.ts';
 import { type Backing, diskXml, fileXml, readVolume } from './volume-xml.ts';
 
@@ -28,15 +30,24 @@ export class VmDisks {
   readonly #pool: HostPool;
   readonly #volumes: PoolVolumes;
   readonly #images: PlacedImages;
+  readonly #templates: Templates;
   readonly #hostIsHere: boolean;
 
   /** `hostIsHere`: paths on the host are paths of this machine too, so images can be looked at before libvirt is asked. */
-  constructor(client: LibvirtClient, pool: HostPool, volumes: PoolVolumes, images: PlacedImages, hostIsHere: boolean) {
-    this.#client = client;
-    this.#pool = pool;
-    this.#volumes = volumes;
-    this.#images = images;
-    this.#hostIsHere = hostIsHere;
+  constructor(parts: {
+    readonly client: LibvirtClient;
+    readonly pool: HostPool;
+    readonly volumes: PoolVolumes;
+    readonly images: PlacedImages;
+    readonly templates: Templates;
+    readonly hostIsHere: boolean;
+  }) {
+    this.#client = parts.client;
+    this.#pool = parts.pool;
+    this.#volumes = parts.volumes;
+    this.#images = parts.images;
+    this.#templates = parts.templates;
+    this.#hostIsHere = parts.hostIsHere;
   }
 
   /** The folder of the pool, where the VM's files are or would be. */
@@ -45,26 +56,46 @@ export class VmDisks {
   }
 
   async create(spec: VmSpec, options: CallOptions): Promise<void> {
-    const { cloudInit, flavor, image, name } = spec;
-    const sizeBytes = flavor.diskGiB === undefined ? undefined : flavor.diskGiB * GIB;
-    if (image === undefined && sizeBytes === undefined) {
+    const { cloudInit, image, name, template } = spec;
+    const seed = cloudInit && seedIso(cloudInitFiles({ ...cloudInit, instanceId: spec.uuid }));
+    const pool = await this.#pool.need(options);
+    await this.createAs(pool, spec, volumeName(name), seed && [seedName(name), seed], options);
+    const isThere =
+      template === undefined
+        ? image?.content === undefined || (await this.#images.isStillThere(image.content, options))
+        : await this.#templates.isStillThere(template, options);
+    if (isThere) return;
+    await this.remove(name, options);
+    const what = template === undefined ? `image ${image?.name}` : `template ${template}`;
+    throw new Fault('busy', `host ${this.#pool.host}: ${what} was being removed from the host`);
+  }
+
+  /** Makes a disk for a domain, and its seed image where it is to have one, under these names of volumes. */
+  async createAs(
+    pool: StoragePool,
+    spec: DomainSpec,
+    diskName: string,
+    seed: readonly [name: string, content: Uint8Array] | undefined,
+    options: CallOptions,
+  ): Promise<void> {
+    const { flavor, image, name, template } = spec;
+    // A template's disk has the flavor's size already.
+    const sizeBytes = flavor.diskGiB === undefined || template !== undefined ? undefined : flavor.diskGiB * GIB;
+    if (image === undefined && template === undefined && sizeBytes === undefined) {
       const advice = 'Choose an image, or a flavor with a disk.';
       throw this.#pool.refused(`${name} has no image, and flavor ${flavor.name} no disk size`, advice);
     }
-    const seed = cloudInit && seedIso(cloudInitFiles({ ...cloudInit, instanceId: spec.uuid }));
-    const below = image && (await this.#below(image, options));
+    const below =
+      template === undefined
+        ? image && (await this.#below(image, options))
+        : await this.#templates.below(template, options);
     if (image !== undefined) this.#mustFit(sizeBytes, below?.virtualBytes, spec);
-    const pool = await this.#pool.need(options);
     const { availableBytes } = await this.#client.poolInfo(pool, options);
     // What an earlier try left is deleted first, so that it does not stand in its own way.
-    const needBytes = POOL_LEAST_BYTES + (seed?.length ?? 0);
+    const needBytes = POOL_LEAST_BYTES + (seed?.[1].length ?? 0);
     if (availableBytes < needBytes && !(await this.#makesRoom(pool, name, needBytes, options))) throw this.#pool.full();
-    await this.#createDisk(pool, spec, below, sizeBytes, options);
-    if (seed !== undefined) await this.#createSeed(pool, name, seed, options);
-    if (image?.content !== undefined && !(await this.#images.isStillThere(image.content, options))) {
-      await this.remove(name, options);
-      throw new Fault('busy', `host ${this.#pool.host}: image ${image.name} was being removed from the host`);
-    }
+    await this.#createDisk(pool, spec, diskName, below, sizeBytes, options);
+    if (seed !== undefined) await this.#createSeed(pool, ...seed, options);
   }
 
   async #makesRoom(pool: StoragePool, vmName: string, needBytes: number, options: CallOptions): Promise<boolean> {
@@ -90,7 +121,7 @@ export class VmDisks {
     return { path, format, ...look };
   }
 
-  #mustFit(sizeBytes: number | undefined, leastBytes: number | undefined, { flavor, image }: VmSpec): void {
+  #mustFit(sizeBytes: number | undefined, leastBytes: number | undefined, { flavor, image }: DomainSpec): void {
     if (sizeBytes === undefined || leastBytes === undefined || sizeBytes >= leastBytes) return;
     const least = `${Math.ceil((leastBytes / GIB) * 100) / 100} GiB`;
     throw this.#pool.refused(
@@ -101,16 +132,16 @@ export class VmDisks {
 
   async #createDisk(
     pool: StoragePool,
-    spec: VmSpec,
+    spec: DomainSpec,
+    name: string,
     below: Below | undefined,
     sizeBytes: number | undefined,
     options: CallOptions,
   ): Promise<void> {
-    const { name } = spec;
     // Where nobody could say how large the image is, the overlay tells: it begins as large as that.
     const isKnown = below === undefined || below.virtualBytes !== undefined;
     const xml = diskXml(name, below, isKnown ? sizeBytes : undefined);
-    const volume = await this.#volumes.replace(pool, volumeName(name), xml, options);
+    const volume = await this.#volumes.replace(pool, name, xml, options);
     try {
       const capacityBytes = await this.#verify(volume, below, options);
       if (sizeBytes === undefined || capacityBytes === sizeBytes) return;
@@ -138,8 +169,7 @@ export class VmDisks {
     );
   }
 
-  async #createSeed(pool: StoragePool, vmName: string, seed: Uint8Array, options: CallOptions): Promise<void> {
-    const name = seedName(vmName);
+  async #createSeed(pool: StoragePool, name: string, seed: Uint8Array, options: CallOptions): Promise<void> {
     const volume = await this.#volumes.replace(pool, name, fileXml(name, seed.length), options);
     await this.#client.uploadVolume(volume, { length: seed.length }, once(seed), options);
   }
@@ -149,7 +179,7 @@ export class VmDisks {
     const pool = await this.#pool.lookUp(options);
     if (pool === undefined) return;
     const ours = (volume: StorageVolume): boolean =>
-      volume.name === volumeName(vmName) || volume.name === seedName(vmName) || isConsoleOf(volume.name, vmName);
+      [volumeName(vmName), seedName(vmName)].includes(volume.name) || isConsoleOf(volume.name, vmName);
     let volumes = (await this.#client.listVolumes(pool, options)).filter(ours);
     if (!volumes.some(({ name }) => isConsoleOf(name, vmName))) {
       // QEMU made the log behind libvirt's back.

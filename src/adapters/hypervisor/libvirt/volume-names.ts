@@ -68,8 +68,58 @@ export function isBaseOf(volume: string, sha256: string): boolean {
   return BASE.exec(volume)?.[1] === sha256.slice(0, 16);
 }
 
+/** One try to make a template: its files, and the marker that says that they lie there whole. */
+export interface TemplateTry {
+  readonly key: string;
+  /** Length of the saved memory, and how much of it lies on disk. */
+  readonly memoryBytes: number;
+  readonly allocatedBytes: number;
+  /** Eight hex digits, new for each try. */
+  readonly id: string;
+}
+
+const TEMPLATE_PART =
+  /^virtscale-template-([0-9a-f]{16})\.([0-9a-f]{8})\.(qcow2|seed\.iso|console\.log(?:\.\d+)?|memory|[0-9a-f]{8}\.slot)$/;
+const TEMPLATE_MARKER = /^virtscale-template-([0-9a-f]{16})\.([0-9]{1,16})\.([0-9]{1,16})\.([0-9a-f]{8})\.ok$/;
+
+/** Also the name of its domain while it is being made. */
+export function templateName(key: string): string {
+  return `virtscale-template-${key}`;
+}
+
+export type TemplatePart = 'qcow2' | 'seed.iso' | 'console.log' | 'memory';
+
+export function templatePart(key: string, tryId: string, part: TemplatePart): string {
+  return `${templateName(key)}.${tryId}.${part}`;
+}
+
+/** A copy of a template's memory that takes the head of one VM after another; `id` is eight hex digits. */
+export function slotName(key: string, tryId: string, id: string): string {
+  return `${templateName(key)}.${tryId}.${id}.slot`;
+}
+
+/** Of which template and which try this is a file; undefined for anything else. */
+export function readTemplatePart(
+  volume: string,
+): { readonly key: string; readonly id: string; readonly isSlot: boolean } | undefined {
+  const [, key, id, part] = TEMPLATE_PART.exec(volume) ?? [];
+  if (key === undefined || id === undefined || part === undefined) return undefined;
+  return { key, id, isSlot: part.endsWith('.slot') };
+}
+
+export function templateMarker({ allocatedBytes, id, key, memoryBytes }: TemplateTry): string {
+  return `${templateName(key)}.${memoryBytes}.${allocatedBytes}.${id}.ok`;
+}
+
+export function readTemplateMarker(volume: string): TemplateTry | undefined {
+  const [, key, memoryBytes, allocatedBytes, id] = TEMPLATE_MARKER.exec(volume) ?? [];
+  if (key === undefined || id === undefined) return undefined;
+  return { key, memoryBytes: Number(memoryBytes), allocatedBytes: Number(allocatedBytes), id };
+}
+
 /** Volumes of ours that lie over nothing. */
 export function holdsNoDisk(volume: string): boolean {
-  if (MARKER.test(volume) || BASE.test(volume)) return true;
-  return volume.startsWith(PREFIX) && /(\.seed\.iso|\.console\.log(\.\d+)?)$/.test(volume);
+  if (MARKER.test(volume) || BASE.test(volume) || TEMPLATE_MARKER.test(volume)) return true;
+  const isOurs = volume.startsWith(PREFIX) || TEMPLATE_PART.test(volume);
+  return isOurs && /(\.seed\.iso|\.console\.log(\.\d+)?|\.memory|\.slot)$/.test(volume);
 }

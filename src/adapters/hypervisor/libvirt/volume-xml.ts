@@ -2,7 +2,6 @@
 // Not here: the order in which they are made, checked and deleted (vm-disks, placed-images).
 
 import type { Image } from '../../../core/model.ts';
-import { volumeName } from './volume-names.ts';
 import { element } from './xml-text.ts';
 import { childOf, parseXml } from './xml-tree.ts';
 
@@ -22,11 +21,11 @@ export interface Backing {
 }
 
 /** An overlay without a capacity is as large as what it is laid over; an empty disk needs one. */
-export function diskXml(vmName: string, backing: Backing | undefined, capacityBytes: number | undefined): string {
+export function diskXml(name: string, backing: Backing | undefined, capacityBytes: number | undefined): string {
   return element(
     'volume',
     {},
-    element('name', {}, volumeName(vmName)),
+    element('name', {}, name),
     capacityBytes === undefined ? undefined : element('capacity', { unit: 'bytes' }, capacityBytes),
     element('target', {}, element('format', { type: 'qcow2' })),
     backing &&

@@ -143,6 +143,7 @@ export class MemoryDomains {
       if (!disk.complete) notes.violate(`${guest.name} booted from a half-made disk`);
     }
     guest.running = true;
+    guest.saved = false;
     guest.startedAtMs = atMs;
     guest.cpuTimeNs = 0;
     guest.countedToMs = atMs;
@@ -150,6 +151,29 @@ export class MemoryDomains {
     this.#beginBoot(guest, atMs, bootMs);
     this.#check();
     onChange();
+  }
+
+  /** Another guest's memory goes on in it: it serves soon, and believes to be the template. */
+  fork(uuid: string, atMs: number, afterMs: number): void {
+    const guest = this.#mustExist(uuid);
+    if (guest.running) return;
+    this.boot(uuid, atMs, afterMs);
+    guest.hostname = 'template';
+  }
+
+  personalise(uuid: string, hostname: string, atMs: number): void {
+    const guest = this.#mustRun('personalised', uuid);
+    if (guest.readyAtMs > atMs)
+      throw new Fault('busy', `host ${this.#options.host}: the agent of ${guest.name} does not answer`);
+    guest.hostname = hostname;
+  }
+
+  save(uuid: string): void {
+    const guest = this.#guests.get(uuid);
+    if (guest?.running !== true && guest?.saved === true) return;
+    const saved = this.#mustRun('saved', uuid);
+    this.#stop(saved);
+    saved.saved = true;
   }
 
   pause(uuid: string, atMs: number): void {

@@ -29,6 +29,10 @@ export interface GuestState {
   cpuTimeNs: number;
   /** Until when `cpuTimeNs` counts. */
   countedToMs: number;
+  /** Its memory is on disk: the next start goes on from there. */
+  saved: boolean;
+  /** A fork that has not been made its own yet is still called what the template is. */
+  hostname: string;
   /** What it wrote to its serial console since it was started. */
   console: string;
 }
@@ -45,6 +49,8 @@ export interface MemoryDomain {
   readonly paused: boolean;
   readonly startedAtMs: number;
   readonly serves: boolean;
+  /** What the guest believes it is called. */
+  readonly hostname: string;
   readonly endpoint: Endpoint | undefined;
 }
 
@@ -64,6 +70,8 @@ export function newGuest(guest: NewGuest): GuestState {
     shutdownAtMs: Number.POSITIVE_INFINITY,
     cpuTimeNs: 0,
     countedToMs: 0,
+    saved: false,
+    hostname: guest.name,
     console: '',
   };
 }

@@ -1,7 +1,7 @@
 // One simulated machine: its time, its troubles, its capacity, and the queue of calls that are under way on it.
 // The state outlives every adapter instance, as real VMs outlive the daemon. Not here: the port (memory-hypervisor).
 
-import type { Endpoint, HostCapacity, HostName, ImageContent } from '../../../core/model.ts';
+import type { DomainStats, Endpoint, HostCapacity, HostName, ImageContent } from '../../../core/model.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
 import { MemoryDomains } from './memory-domains.ts';
 import { type LoadFunction, type MemoryDomain, reportedCpuTimeNs } from './memory-guest.ts';
@@ -9,6 +9,7 @@ import { MemoryNotes } from './memory-notes.ts';
 import { type MemoryDisk, MemoryPool } from './memory-pool.ts';
 import { CallQueue, type Ticket } from './memory-queue.ts';
 import { type HypervisorCall, type Trouble, type TroubleKind, TroubleScript } from './memory-script.ts';
+import { MemoryTemplates } from './memory-templates.ts';
 
 export interface MemoryHostOptions {
   readonly name: HostName;
@@ -35,11 +36,15 @@ export interface MemoryHostOptions {
 
 export type { MemoryDisk, MemoryDomain };
 
+/** From saved memory to a guest that serves. */
+const RESTORE_MS = 300;
+
 export class MemoryHost {
   readonly name: HostName;
   readonly script = new TroubleScript();
   readonly guests: MemoryDomains;
   readonly pool: MemoryPool;
+  readonly templates: MemoryTemplates;
   load: LoadFunction = () => 0;
   bootMs: number | ((uuid: string) => number);
   guestShutdownMs: number;
@@ -67,6 +72,7 @@ export class MemoryHost {
       onChange: () => this.#wake(),
     });
     this.pool = new MemoryPool({ host: name, diskGiB, notes, userOf: (vmName) => this.guests.userOfDisk(vmName) });
+    this.templates = new MemoryTemplates(name, (key) => this.pool.userOfTemplate(key));
     this.#queue = new CallQueue(this.script, name);
     this.#nowMs = startMs;
     this.bootMs = options.bootMs ?? 2000;
@@ -182,11 +188,24 @@ export class MemoryHost {
   }
 
   makeDisk(spec: VmSpec, atMs: number): void {
+    if (spec.template !== undefined) this.templates.mustBeThere(spec.template);
     this.pool.makeDisk(spec, this.#isFull(atMs));
   }
 
+  /** A guest whose memory was saved goes on from there. */
   boot(uuid: string, atMs: number): void {
-    this.guests.boot(uuid, atMs, this.#bootMs(uuid));
+    const wakes = this.guests.get(uuid)?.saved === true;
+    this.guests.boot(uuid, atMs, wakes ? RESTORE_MS : this.#bootMs(uuid));
+  }
+
+  fork({ template, uuid }: VmSpec, atMs: number): void {
+    this.templates.mustBeThere(template);
+    this.guests.fork(uuid, atMs, RESTORE_MS);
+  }
+
+  /** How long a template boots. */
+  get templateMs(): number {
+    return this.#bootMs('template') + RESTORE_MS;
   }
 
   reboot(uuid: string, atMs: number): void {
@@ -229,6 +248,7 @@ export class MemoryHost {
         paused,
         startedAtMs: guest.startedAtMs,
         serves: ready && !this.script.hits('unready', guest.uuid, nowMs),
+        hostname: guest.hostname,
         endpoint: guest.forwarded,
       };
     });
@@ -238,6 +258,19 @@ export class MemoryHost {
   cpuTimeNs(uuid: string): number | undefined {
     const guest = this.guests.get(uuid);
     return guest?.running === true ? reportedCpuTimeNs(guest) : undefined;
+  }
+
+  /** Counters that grow with the CPU's: who works, talks. */
+  statsOf(uuid: string, atMs: number): DomainStats {
+    const worked = this.cpuTimeNs(uuid) ?? 0;
+    const load = Math.min(1, Math.max(0, this.load(uuid, atMs)));
+    return {
+      readAtMs: atMs,
+      memoryPercent: 20 + 60 * load,
+      networkBytes: Math.round(worked / 100),
+      diskBytes: Math.round(worked / 1000),
+      delayNs: 0,
+    };
   }
 
   endpointOf(uuid: string, port: number, atMs: number): Endpoint | undefined {

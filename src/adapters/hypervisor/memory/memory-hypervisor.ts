@@ -15,10 +15,14 @@ import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
 import type {
   GuestAddress,
+  GuestIdentity,
   HostInfo,
   Hypervisor,
   ImageReader,
+  ObserveWants,
   PlacedImage,
+  SavedTemplate,
+  TemplateSpec,
   VmSpec,
 } from '../../../ports/hypervisor.ts';
 import { ImageTransfers } from '../image-transfers.ts';
@@ -57,11 +61,11 @@ export class MemoryHypervisor implements Hypervisor {
     }));
   }
 
-  async observe(signal: AbortSignal): Promise<HostObservation> {
+  async observe(signal: AbortSignal, wants?: ObserveWants): Promise<HostObservation> {
     const startedAtMs = this.#clock.nowMs();
     const seen = await this.#wire.call('observe', signal, (atMs) => ({
       capacity: this.#capacity(atMs),
-      domains: this.#observeDomains(atMs),
+      domains: this.#observeDomains(atMs, wants?.wantsStats),
     }));
     return { host: this.host, startedAtMs, endedAtMs: this.#clock.nowMs(), ...seen };
   }
@@ -159,6 +163,49 @@ export class MemoryHypervisor implements Hypervisor {
     return this.#wire.call('start', signal, (atMs) => this.#host.boot(uuid, atMs));
   }
 
+  templateKey(spec: TemplateSpec, signal: AbortSignal): Promise<string> {
+    return this.#wire.call('templateKey', signal, () => this.#host.templates.keyOf(spec));
+  }
+
+  /** The boot of a template is nothing but time. */
+  async makeTemplate(
+    spec: TemplateSpec,
+    isReady: (endpoint: Endpoint | undefined, signal: AbortSignal) => Promise<boolean>,
+    signal: AbortSignal,
+  ): Promise<SavedTemplate> {
+    const { templates } = this.#host;
+    if (!(await this.#wire.call('listTemplates', signal, () => templates.has(spec), undefined, false))) {
+      await this.#clock.sleep(this.#host.templateMs, signal);
+      if (signal.aborted || !(await isReady(undefined, signal))) throw this.#wire.aborted('makeTemplate');
+    }
+    return this.#wire.call('makeTemplate', signal, () => templates.finish(spec));
+  }
+
+  listTemplates(signal: AbortSignal): Promise<readonly SavedTemplate[]> {
+    return this.#wire.call('listTemplates', signal, () => this.#host.templates.list());
+  }
+
+  removeTemplate(key: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('removeTemplate', signal, () => this.#host.templates.remove(key));
+  }
+
+  fork(spec: VmSpec, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('fork', signal, (atMs) => this.#host.fork(spec, atMs));
+  }
+
+  personalise(uuid: string, { hostname }: GuestIdentity, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('personalise', signal, (atMs) => this.#host.guests.personalise(uuid, hostname, atMs));
+  }
+
+  save(uuid: string, signal: AbortSignal): Promise<void> {
+    return this.#wire.call('save', signal, () => this.#host.guests.save(uuid));
+  }
+
+  agentAnswers(uuid: string, _timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+    const serves = (atMs: number): boolean => this.#host.domains(atMs).some((one) => one.uuid === uuid && one.serves);
+    return this.#wire.call('agentAnswers', signal, serves);
+  }
+
   pause(uuid: string, signal: AbortSignal): Promise<void> {
     return this.#wire.call('pause', signal, (atMs) => this.#host.guests.pause(uuid, atMs));
   }
@@ -223,7 +270,7 @@ export class MemoryHypervisor implements Hypervisor {
     return Promise.resolve();
   }
 
-  #observeDomains(atMs: number): DomainObservation[] {
+  #observeDomains(atMs: number, wantsStats: (uuid: string) => boolean = () => false): DomainObservation[] {
     return this.#host.domains(atMs).map((domain) => {
       const cpuTimeNs = this.#host.script.hits('stats-absent', domain.uuid, atMs)
         ? undefined
@@ -237,6 +284,7 @@ export class MemoryHypervisor implements Hypervisor {
         vcpus: domain.vcpus,
         memoryMiB: domain.memoryMiB,
         readAtMs: atMs,
+        ...(domain.running && wantsStats(domain.uuid) && { stats: this.#host.statsOf(domain.uuid, atMs) }),
         ...(cpuTimeNs === undefined ? {} : { cpuTimeNs }),
         ...(metadata === undefined ? {} : { metadata }),
       };

@@ -11,6 +11,8 @@ export interface MemoryDisk {
   readonly vmName: string;
   /** False: an interrupted clone. Nobody can see that from outside; to boot from it is a violation. */
   readonly complete: boolean;
+  /** The template it was forked from. */
+  readonly template?: string;
   /** Path or checksum of the image below; absent: an empty disk. */
   readonly image?: string;
   readonly diskGiB?: number;
@@ -80,10 +82,15 @@ export class MemoryPool {
     this.#placed.delete(sha256);
   }
 
+  /** A VM whose disk lies on that of the template. */
+  userOfTemplate(key: string): string | undefined {
+    return [...this.#disks.values()].find(({ template }) => template === key)?.vmName;
+  }
+
   // --- disks ------------------------------------------------------------------------------------------------------
 
   makeDisk(spec: VmSpec, full: boolean): void {
-    const { cloudInit, flavor, image, name } = spec;
+    const { cloudInit, flavor, image, name, template } = spec;
     this.#mustBeUnused('createDisk', name);
     if (image === undefined && flavor.diskGiB === undefined) {
       throw this.#refused(`flavor ${flavor.name} has no disk, and ${name} no image`, 'Give the flavor a disk.');
@@ -98,6 +105,7 @@ export class MemoryPool {
     this.#disks.set(name, {
       vmName: name,
       complete: true,
+      ...(template !== undefined && { template }),
       ...(below && { image: below.file }),
       ...(flavor.diskGiB === undefined ? {} : { diskGiB: flavor.diskGiB }),
       ...(cloudInit && { cloudInit }),

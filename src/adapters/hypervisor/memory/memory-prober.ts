@@ -1,10 +1,11 @@
 // The prober port over simulated hosts: a guest answers when it has booted, a forwarded port accepts before that.
 // Not here: when a guest is ready (memory-host).
 
-import type { Endpoint, ReadyCheck } from '../../../core/model.ts';
+import type { Endpoint } from '../../../core/model.ts';
+import { portOf } from '../../../core/ready-check.ts';
 import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
-import type { Prober } from '../../../ports/prober.ts';
+import type { NetworkCheck, Prober } from '../../../ports/prober.ts';
 import type { MemoryDomain, MemoryHost } from './memory-host.ts';
 
 const ANSWER_MS = 1;
@@ -18,7 +19,7 @@ export class MemoryProber implements Prober {
     this.#clock = clock;
   }
 
-  async probe(endpoint: Endpoint, check: ReadyCheck, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  async probe(endpoint: Endpoint, check: NetworkCheck, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) throw new Fault('aborted', 'the probe was cancelled');
     const guest = this.#guestAt(endpoint, check);
     const answerMs = guest === undefined || guest.serves ? ANSWER_MS : timeoutMs;
@@ -28,12 +29,12 @@ export class MemoryProber implements Prober {
   }
 
   /** The running guest behind an endpoint; undefined when the connection would be refused. */
-  #guestAt(endpoint: Endpoint, check: ReadyCheck): MemoryDomain | undefined {
+  #guestAt(endpoint: Endpoint, check: NetworkCheck): MemoryDomain | undefined {
     const nowMs = this.#clock.nowMs();
     for (const host of this.#hosts) {
       if (host.script.active('unreachable', nowMs)?.guests === true) continue;
       for (const domain of host.domains(nowMs)) {
-        const at = host.endpointOf(domain.uuid, check.http.port, nowMs);
+        const at = host.endpointOf(domain.uuid, portOf(check) ?? endpoint.port, nowMs);
         if (domain.running && at?.address === endpoint.address && at.port === endpoint.port) return domain;
       }
     }

@@ -1,7 +1,7 @@
 // Decisions and the event log in SQLite: appended, and the oldest dropped.
 // Not here: transactions and retention (sqlite-store.ts), the form of the records (../records.ts).
 
-import type { Transaction } from 'kysely';
+import { sql, type Transaction } from 'kysely';
 import type { LoggedDecision } from '../../../core/decision.ts';
 import type { LoggedEvent } from '../../../core/events.ts';
 import type { EventPage, EventQuery, Store, StoreChanges } from '../../../ports/store.ts';
@@ -98,6 +98,16 @@ export async function decisionPage(
     const before = await tx.selectFrom('decisions').select('n').where('id', '=', query.before).executeTakeFirst();
     if (before === undefined) return [];
     select = select.where('n', '<', before.n);
+  }
+  if (query.until !== undefined) {
+    // Where to begin is told by an index alone (`+n`: not by walking back through the rows); from there back, the first rows are the
+    // right ones unless the clock was set back.
+    let latest = tx.selectFrom('decisions').select(sql<number | null>`max(+n)`.as('n'));
+    latest = latest.where('at', '<=', query.until);
+    if (query.group !== undefined) latest = latest.where('group_name', '=', query.group);
+    const { n } = await latest.executeTakeFirstOrThrow();
+    if (n === null) return [];
+    select = select.where('n', '<=', n).where('at', '<=', query.until);
   }
   const rows = await select.orderBy('n', 'desc').limit(query.limit).execute();
   return rows.map((row) => parseLoggedDecision(file, row.id, row.body));

@@ -24,7 +24,11 @@ export interface Tables {
     readonly id: string;
     readonly group_name: string;
     readonly body: string;
+    /** Wall time, RFC 3339 in UTC with milliseconds; read out of the body by SQLite. */
+    readonly at: GeneratedAlways<string>;
   };
+  /** The learned load of groups: text that only the core can read. */
+  readonly loads: { readonly group_name: string; readonly load: string };
   readonly operations: {
     /** Order of arrival. */
     readonly n: Generated<number>;
@@ -168,6 +172,20 @@ export const MIGRATIONS: readonly Migration[] = [
         body TEXT NOT NULL CHECK (json_valid(body))
       ) STRICT;
       CREATE INDEX answers_by_time ON answers (at_ms);
+    `,
+  },
+  {
+    version: 3,
+    name: 'the time of decisions, learned load',
+    sql: `
+      ALTER TABLE decisions ADD COLUMN at TEXT AS (body ->> '$.at') VIRTUAL;
+      CREATE INDEX decisions_by_group_and_time ON decisions (group_name, at, n);
+      CREATE INDEX decisions_by_time ON decisions (at, n);
+
+      CREATE TABLE loads (
+        group_name TEXT NOT NULL PRIMARY KEY,
+        load TEXT NOT NULL
+      ) STRICT;
     `,
   },
 ];

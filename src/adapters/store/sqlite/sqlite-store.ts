@@ -67,6 +67,7 @@ export class SqliteStore implements Store {
       lastSeq: await counter(tx, 'last_seq'),
       nextVmId: await counter(tx, 'next_vm_id'),
       operations: await operationsUnderWay(tx, this.#file),
+      loads: await loadLoads(tx),
       ...(await loadCatalog(tx, this.#file)),
     }));
   }
@@ -75,6 +76,7 @@ export class SqliteStore implements Store {
     return this.#transaction(async (tx) => {
       await putVms(tx, changes);
       await putMemory(tx, changes.putMemory ?? {});
+      await putLoads(tx, changes.putLoads ?? {});
       await putOperations(tx, changes.putOperations ?? [], this.#keep.keepOperations);
       await putCatalog(tx, changes);
       await putDecisions(tx, changes.decisions ?? [], this.#keep.keepDecisions);
@@ -167,6 +169,21 @@ async function putMemory(tx: Transaction<Tables>, memories: Readonly<Record<stri
       .insertInto('group_memory')
       .values({ group_name, body })
       .onConflict((conflict) => conflict.column('group_name').doUpdateSet({ body }))
+      .execute();
+  }
+}
+
+async function loadLoads(tx: Transaction<Tables>): Promise<StoredState['loads']> {
+  const rows = await tx.selectFrom('loads').selectAll().orderBy('group_name').execute();
+  return Object.fromEntries(rows.map(({ group_name, load }) => [group_name, load]));
+}
+
+async function putLoads(tx: Transaction<Tables>, loads: StoredState['loads']): Promise<void> {
+  for (const [group_name, load] of Object.entries(loads)) {
+    await tx
+      .insertInto('loads')
+      .values({ group_name, load })
+      .onConflict((conflict) => conflict.column('group_name').doUpdateSet({ load }))
       .execute();
   }
 }

@@ -1,0 +1,98 @@
+// Steps that make a VM's domain and let it run: disk, definition, start, fork, wake, its own identity.
+// Not here: whether it serves (serving), bringing images (place-image).
+
+import type { NewEvent } from '../../core/events.ts';
+import type { VmRecord } from '../../core/model.ts';
+import { isFault } from '../../ports/fault.ts';
+import type { GuestIdentity } from '../../ports/hypervisor.ts';
+import { aboutVm } from '../records.ts';
+import { type Executors, type Outcome, reached, type StepContext } from './outcome.ts';
+import { placeImage } from './place-image.ts';
+import { specOf } from './vm-spec.ts';
+
+/** An agent that does not answer yet is asked again this soon. */
+const AGENT_AGAIN_MS = 15;
+/** A copy that cannot be made its own in this time is given up: it must not serve as somebody else. */
+const FORK_AGENT_MS = 15_000;
+/** One that only slept may serve with a clock that is behind. */
+const WOKEN_AGENT_MS = 3_000;
+
+export const making: Executors<'create-disk' | 'define' | 'fork' | 'personalise' | 'place-image' | 'start' | 'wake'> = {
+  'place-image': placeImage,
+
+  'create-disk': (record, _step, context) =>
+    orBooted(record, context, async () => {
+      await context.hypervisor.createDisk(specOf(record), context.signal);
+      return reached('disk-made');
+    }),
+
+  define: (record, _step, context) =>
+    orBooted(record, context, async () => {
+      const { endpoint } = await context.hypervisor.define(specOf(record), context.signal);
+      return reached('defined', endpoint && { endpoint });
+    }),
+
+  start: async (record, _step, { hypervisor, signal }) => {
+    await hypervisor.start(record.uuid, signal);
+    return reached('started');
+  },
+
+  fork: (record, _step, context) =>
+    orBooted(record, context, async () => {
+      await context.hypervisor.fork(specOf(record), context.signal);
+      return reached('started');
+    }),
+
+  wake: async (record, _step, { hypervisor, signal }) => {
+    if (record.way === 'paused') await hypervisor.resume(record.uuid, signal);
+    else await hypervisor.start(record.uuid, signal);
+    return reached('started');
+  },
+
+  personalise: (record, _step, context) =>
+    orBooted(record, context, async () => {
+      const { clock, hypervisor, signal } = context;
+      const isFork = record.way === 'fork';
+      try {
+        await hypervisor.personalise(record.uuid, identityOf(record, isFork ? 'fork' : 'woken'), signal);
+      } catch (error) {
+        const isBusy = isFault(error, 'busy', 'timed-out');
+        const patienceMs = isFork ? FORK_AGENT_MS : WOKEN_AGENT_MS;
+        if (isBusy && clock.nowMs() - record.changedAtMs < patienceMs)
+          return { kind: 'again', afterMs: AGENT_AGAIN_MS };
+        if (isFork && isFault(error)) return bootInstead(record, error.message, context);
+        if (!isBusy && !isFault(error, 'refused')) throw error;
+      }
+      return reached('personalised');
+    }),
+};
+
+/** A guest's identity follows from its record, so that giving it twice changes nothing. */
+function identityOf(record: VmRecord, after: GuestIdentity['after']): GuestIdentity {
+  return { hostname: record.name, machineId: record.uuid.replaceAll('-', ''), after };
+}
+
+/** Where a fork turns out not to be possible, the VM is booted. */
+async function orBooted(record: VmRecord, context: StepContext, work: () => Promise<Outcome>): Promise<Outcome> {
+  if (record.way !== 'fork') return work();
+  try {
+    return await work();
+  } catch (error) {
+    if (!isFault(error, 'refused', 'conflict')) throw error;
+    return bootInstead(record, error.message, context);
+  }
+}
+
+async function bootInstead(record: VmRecord, reason: string, context: StepContext): Promise<Outcome> {
+  const { clock, conduct, hypervisor, onForkFailed, signal } = context;
+  await hypervisor.destroy(record.uuid, signal);
+  await hypervisor.undefine(record.uuid, signal);
+  if (record.template !== undefined) onForkFailed(record.template, reason);
+  const event: NewEvent = { type: 'vm.fallback', ...aboutVm(record), from: 'fork', to: 'cold', reason };
+  return {
+    kind: 'progress',
+    facts: { way: 'cold', step: 'intended', deadlineAtMs: clock.nowMs() + conduct.launchDeadlineMs },
+    forgets: ['template', 'endpoint'],
+    events: [event],
+  };
+}
