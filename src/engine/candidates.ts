@@ -4,7 +4,7 @@
 import { decideCandidate } from '../core/decide.ts';
 import type { Decision } from '../core/decision.ts';
 import { EMPTY_GROUP_MEMORY, type GroupMemory } from '../core/memory.ts';
-import type { GroupName, Snapshot } from '../core/model.ts';
+import type { GroupName, GroupView, Snapshot } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 import type { CandidateStatus, LoadedPolicy, Telemetry } from './view.ts';
 
@@ -19,11 +19,14 @@ interface Candidate {
 
 export class Candidates {
   readonly #telemetry: Pick<Telemetry, 'observed'>;
+  readonly #groupView: (policy: Policy) => GroupView;
   /** By group and name. A restart begins anew: what they would have done is only of interest while somebody compares. */
   readonly #candidates = new Map<GroupName, Map<string, Candidate>>();
 
-  constructor(telemetry: Pick<Telemetry, 'observed'>) {
+  /** `groupView`: what is known for this very policy; a rule of the same name in the policy in force may be another. */
+  constructor(telemetry: Pick<Telemetry, 'observed'>, groupView: (policy: Policy) => GroupView) {
     this.#telemetry = telemetry;
+    this.#groupView = groupView;
   }
 
   get policies(): readonly Policy[] {
@@ -49,7 +52,9 @@ export class Candidates {
   decide(snapshot: Snapshot, nowMs: number): void {
     for (const [group, named] of this.#candidates) {
       for (const [name, candidate] of named) {
-        const { decision, memory } = decideCandidate(snapshot, candidate.loaded.policy, candidate.memory, nowMs);
+        const { policy } = candidate.loaded;
+        const seen = { ...snapshot, groups: { ...snapshot.groups, [group]: this.#groupView(policy) } };
+        const { decision, memory } = decideCandidate(seen, policy, candidate.memory, nowMs);
         candidate.memory = memory;
         candidate.lastDecision = decision;
         this.#telemetry.observed(group, name, decision);

@@ -58,7 +58,7 @@ export class Surroundings {
     this.#options = options;
     const policyOf = (group: GroupName): Policy | undefined => options.policies.get(group)?.policy;
     const inForce = () => Array.from(options.policies.values(), ({ policy }) => policy);
-    this.candidates = new Candidates(telemetry);
+    this.candidates = new Candidates(telemetry, (policy) => this.groupView(policy));
     this.balancing = new Balancing({ balancers, balancerOf: (group) => policyOf(group)?.balancer, ledger, clock, log });
     const checkOf = (group: GroupName) => policyOf(group)?.health;
     this.health = new Health({ ledger, clock, prober, hosts, checkOf, onUnhealthy: options.wake });

@@ -104,12 +104,16 @@ export class Templates {
     });
   }
 
-  /** A fork of it failed: it is looked at again before the next. */
+  /** A fork of it failed: it is removed, and made anew after a while. */
   failed(host: HostName, key: string, reason: string): void {
-    this.#kept.get(host)?.delete(key);
+    const kept = this.#kept.get(host)?.get(key);
+    if (kept !== undefined) kept.wantedAtMs = Number.NEGATIVE_INFINITY;
     for (const [name, slot] of this.#slots) {
       if (!name.endsWith(`\n${host}`) || slot.key !== key) continue;
       slot.ready = false;
+      slot.state = 'waiting';
+      delete slot.key;
+      slot.keyAtMs = Number.NEGATIVE_INFINITY;
       this.#postpone(slot, reason);
     }
   }
@@ -305,7 +309,7 @@ export class Templates {
     try {
       await clock.deadline(ASK_MS, (inner) => watch.hypervisor.removeTemplate(key, inner), signal);
       kept.delete(key);
-      const reason = 'no policy wants it any more';
+      const reason = 'no policy wants it, or a fork of it failed';
       await ledger.tell({ type: 'template.removed', host: watch.name, template: key, reason });
     } catch (error) {
       if (!signal.aborted)

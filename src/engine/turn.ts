@@ -3,7 +3,7 @@
 import { decide } from '../core/decide.ts';
 import type { Decision, DecisionSummary, LoggedDecision } from '../core/decision.ts';
 import type { NewEvent } from '../core/events.ts';
-import type { CpuSample, Memory } from '../core/memory.ts';
+import type { CpuSample, Memory, RefreshMemory } from '../core/memory.ts';
 import type { DomainObservation, GroupView, HostView, Snapshot, VmRecord } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
 import { sampleCpu } from '../core/series.ts';
@@ -57,6 +57,8 @@ export class Turn {
   /** The latest evaluation per group, and how the last one kept in the store looked. */
   readonly evaluations = new Map<string, { readonly decision: Decision; readonly at: string }>();
   readonly #keptShape = new Map<string, string>();
+  /** Where each group's refresh stood when that was told last. */
+  readonly #toldRefresh = new Map<string, RefreshMemory | undefined>();
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
@@ -106,7 +108,7 @@ export class Turn {
     const { candidates, clock, onDecided, recorder, settings, telemetry } = this.#parts;
     const nowMs = clock.nowMs();
     const inForce = [...policies.values()];
-    const snapshot = this.#snapshot(state, views, [...inForce, ...candidates.policies], nowMs);
+    const snapshot = this.#snapshot(state, views, inForce, nowMs);
     const { decisions, memory } = decide(snapshot, inForce, state.memory, nowMs, settings().placements);
     const decideMs = clock.nowMs() - nowMs;
     for (const decision of decisions) telemetry.decided(decision.group, decideMs / 1000, decision);
@@ -129,8 +131,7 @@ export class Turn {
     const joined = joinSnapshot(views, state.vms.values(), worker.busy, nowMs, unhealthy);
     const { placement } = settings();
     const { lastHost } = state;
-    const groups = new Map<string, GroupView>();
-    for (const policy of policies) groups.set(policy.group, merged(groups.get(policy.group), groupView(policy)));
+    const groups = policies.map((policy) => [policy.group, groupView(policy)] as const);
     return {
       ...joined,
       staleAfterMs,
@@ -183,7 +184,7 @@ export class Turn {
       const policy = policies.get(decision.group);
       if (policy === undefined) continue;
       const [before, after] = [state.memory[decision.group]?.durable, memory[decision.group]?.durable];
-      events.push(...refreshEvents(decision, before?.refresh, after?.refresh));
+      events.push(...this.#refreshEvents(decision, before?.refresh, after?.refresh));
       const { group } = decision;
       // A refresh that turns back begins anew.
       if (before?.breaker.openedAtMs !== undefined && after?.breaker.openedAtMs === undefined)
@@ -227,6 +228,18 @@ export class Turn {
     };
   }
 
+  /** Against what was told last: people may have moved it since. */
+  #refreshEvents(
+    decision: Decision,
+    before: RefreshMemory | undefined,
+    after: RefreshMemory | undefined,
+  ): readonly NewEvent[] {
+    const { group } = decision;
+    const told = this.#toldRefresh.has(group) ? this.#toldRefresh.get(group) : before;
+    this.#toldRefresh.set(group, after);
+    return refreshEvents(decision, told, after);
+  }
+
   /**
    * An evaluation that does nothing is kept only when its explanation differs in kind from the last kept one:
    * "cooling down" after "fires" is worth a row, the same answer each second is not.
@@ -253,22 +266,6 @@ function nextSample(before: CpuSample | undefined, domain: DomainObservation): C
 /** False for a host whose very first answer is still awaited. */
 function isKnown(view: HostView): boolean {
   return view.last !== undefined || view.reason !== undefined;
-}
-
-/** A group has several policies when some only observe: what any of them measures is in its view. */
-function merged(before: GroupView | undefined, view: GroupView): GroupView {
-  if (before === undefined) return view;
-  return {
-    ...before,
-    ...view,
-    ...((before.outside ?? view.outside) && { outside: { ...before.outside, ...view.outside } }),
-    ...((before.schedules ?? view.schedules) && {
-      schedules: [...(before.schedules ?? []), ...(view.schedules ?? [])],
-    }),
-    ...((before.forecasts ?? view.forecasts) && {
-      forecasts: [...(before.forecasts ?? []), ...(view.forecasts ?? [])],
-    }),
-  };
 }
 
 function moverOf(decision: Decision): 'policy' | 'user' | 'limits' {

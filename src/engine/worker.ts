@@ -52,9 +52,16 @@ const RETRY_MAX_MS = 15_000;
 /** Forgotten uuids are remembered this long, against pictures that are older. */
 const FORGOTTEN_KEEP_MS = 120_000;
 
+/** What is being done about a VM, or was done last while it naps between two tries. */
+interface Busy {
+  readonly phase: VmRecord['phase'];
+  readonly step: Doing['kind'];
+  readonly nap: AbortController;
+}
+
 export class Worker {
   readonly #options: WorkerOptions;
-  readonly #busy = new Map<number, { readonly phase: VmRecord['phase']; readonly nap: AbortController }>();
+  readonly #busy = new Map<number, Busy>();
   readonly #slots = new Map<string, Slots>();
   readonly #running = new Set<Promise<void>>();
   readonly forgotten = new Map<string, number>();
@@ -66,9 +73,9 @@ export class Worker {
     this.#options = options;
   }
 
-  /** VMs that a step is being carried out on. */
+  /** VMs that a step is being carried out on. To wait for clients to leave does nothing to a VM: it can be taken back any time. */
   get busy(): { has(vmId: number): boolean } {
-    return this.#busy;
+    return { has: (vmId) => (this.#busy.get(vmId)?.step ?? 'await-sessions') !== 'await-sessions' };
   }
 
   /** Starts work on every VM that needs some and has none under way. */
@@ -119,7 +126,7 @@ export class Worker {
         const step = this.#nextOf(record);
         if (step === undefined || this.#stop.signal.aborted) return;
         const nap = new AbortController();
-        this.#busy.set(id, { phase: record.phase, nap });
+        this.#busy.set(id, { phase: record.phase, step: step.kind, nap });
         const napMs = await this.#doStep(record, step);
         if (napMs !== undefined) await this.#options.clock.sleep(napMs, nap.signal);
       }
@@ -234,8 +241,14 @@ export class Worker {
       const { events = [], facts, forgets = [] } = outcome;
       return { putVms: [{ ...forgetting(current, forgets), ...facts, changedAtMs: nowMs, tries: 0 }], events };
     }
-    return { putVms: [outcome.record], ...breakerChange(current, outcome, ledger, clock) };
+    return { putVms: [withSaid(outcome.record, current)], ...breakerChange(current, outcome, ledger, clock) };
   }
+}
+
+/** What people have said about the VM while the step ran holds for what the step made of it. */
+function withSaid(moved: VmRecord, { isProtected, labels }: VmRecord): VmRecord {
+  const { isProtected: _before, labels: _labels, ...kept } = moved;
+  return { ...kept, ...(isProtected && { isProtected }), ...(labels && { labels }) };
 }
 
 function breakerChange(
