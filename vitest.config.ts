@@ -9,6 +9,8 @@ export default defineConfig({
         test: {
           name: 'fast',
           sequence: { groupOrder: 1 },
+          // Vitest leaves one core to itself otherwise, and has little to do with it.
+          maxWorkers: '100%',
           include: ['test/**/*.test.ts'],
           exclude: ['test/real/**'],
           testTimeout: 20_000,

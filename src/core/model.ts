@@ -90,6 +90,8 @@ export interface VmMetadata {
   readonly operation: string;
   readonly image: string;
   readonly flavor: string;
+  /** What it is a fork of: until it is made its own, it believes to be that. */
+  readonly template?: string;
   readonly endpoint?: Endpoint;
   /** Somebody else made the domain: it is never removed, also when it is found again after the database was lost. */
   readonly adopted?: boolean;

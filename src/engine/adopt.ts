@@ -123,6 +123,7 @@ function recordOf(domain: DomainObservation, policy: Policy, { id, host, nowMs }
   const endpoint = metadata?.endpoint ?? known;
   // A VM of ours whose vCPUs stand still waited in standby.
   const waits = metadata !== undefined && domain.paused === true;
+  const runs = domain.state === 'running';
   return {
     id,
     name: domain.name,
@@ -134,7 +135,9 @@ function recordOf(domain: DomainObservation, policy: Policy, { id, host, nowMs }
     operation: metadata?.operation ?? 'adopted',
     ready,
     phase: waits ? 'standby' : 'launching',
-    step: waits ? 'parked' : domain.state === 'running' ? 'started' : 'defined',
+    step: waits ? 'parked' : runs ? 'started' : 'defined',
+    // Nobody knows any more whether it was made its own: to do so again changes nothing.
+    ...(runs && metadata?.template !== undefined && { way: 'fork' as const }),
     ...(waits && { standby: 'paused' as const }),
     phaseAtMs: nowMs,
     changedAtMs: nowMs,

@@ -23,6 +23,11 @@ import { failedLaunch } from './steps/failed-launch.ts';
 import type { Doing, Outcome, StepContext } from './steps/outcome.ts';
 import type { Telemetry } from './view.ts';
 
+interface WatchedHost {
+  readonly hypervisor: Hypervisor;
+  view(): HostView;
+}
+
 export interface WorkerOptions {
   readonly ledger: Ledger;
   readonly clock: Clock;
@@ -31,7 +36,7 @@ export interface WorkerOptions {
   readonly onImagePlaced: (host: string, image: Image) => void;
   readonly telemetry: Telemetry;
   readonly log: Log;
-  readonly hosts: ReadonlyMap<string, { readonly hypervisor: Hypervisor; view(): HostView }>;
+  readonly hosts: ReadonlyMap<string, WatchedHost>;
   readonly hooks: HookCaller;
   readonly balancing: StepContext['balancing'];
   readonly onForkFailed: (host: string, template: string, reason: string) => void;
@@ -147,7 +152,7 @@ export class Worker {
     const seconds = () => (clock.nowMs() - begunAtMs) / 1000;
     let outcome: Outcome;
     try {
-      outcome = await this.#execute(record, step, watch.hypervisor);
+      outcome = await this.#execute(record, step, watch);
     } catch (error) {
       if (this.#stop.signal.aborted) return undefined;
       if (!isFault(error)) throw error;
@@ -164,7 +169,7 @@ export class Worker {
     return outcome.kind === 'progress' ? outcome.napMs : undefined;
   }
 
-  #execute(record: VmRecord, step: Doing, hypervisor: Hypervisor): Promise<Outcome> {
+  #execute(record: VmRecord, step: Doing, host: WatchedHost): Promise<Outcome> {
     const { balancing, clock, conduct, hooks, images, onForkFailed, onImagePlaced, prober } = this.#options;
     const run = executors[step.kind] as (r: VmRecord, s: Doing, c: StepContext) => Promise<Outcome>;
     const work = () =>
@@ -172,7 +177,8 @@ export class Worker {
         step.kind === 'place-image' ? IMAGE_STEP_DEADLINE_MS : STEP_DEADLINE_MS,
         (signal) =>
           run(record, step, {
-            hypervisor,
+            hypervisor: host.hypervisor,
+            isHostUp: () => host.view().state === 'up',
             prober,
             clock,
             images,

@@ -2,6 +2,7 @@
 // Not here: real templates (test/real), which host gets a template's key (test/core).
 
 import { afterEach, describe, expect, it } from 'vitest';
+import { SqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts';
 import { NO_CAPACITY } from '../../src/core/policy.ts';
 import { policyOf } from '../core/builders.ts';
 import { Rig } from './rig.ts';
@@ -219,6 +220,19 @@ describe('a fork', () => {
     await rig.stop();
   });
 
+  it('whose host goes away before it is its own is left alone, and made its own when the host is back', async () => {
+    await withTemplate();
+    const trouble = { kind: 'fail-call', call: 'personalise', fault: 'busy', effect: 'before', times: 1e6 } as const;
+    rig.host().trouble({ ...trouble, fromMs: rig.clock.nowMs(), untilMs: rig.clock.nowMs() + 19_000 });
+    await rig.engine.setDesired('web', 2);
+    await rig.run(5);
+    rig.host().trouble({ kind: 'unreachable', fromMs: rig.clock.nowMs(), untilMs: rig.clock.nowMs() + 14_000 });
+    expect(await rig.until('vm.launched', 60)).toMatchObject({ way: 'fork', vm: { name: 'web-2' } });
+    expect(told('vm.fallback')).toBe(0);
+    expect(domain('web-2')?.hostname).toBe('web-2');
+    await rig.stop();
+  });
+
   it('is made of no template but that of the policy as it is now', async () => {
     await withTemplate();
     if (policy.source.kind !== 'template') throw new Error('no template');
@@ -273,6 +287,22 @@ describe('a daemon killed', () => {
       expect({ ms, disks: rig.disks() }).toEqual({ ms, disks: ['web-1', 'web-2'] });
       expect({ ms, domain: domain('web-2') }).toMatchObject({ ms, domain: { serves: true, hostname: 'web-2' } });
       expect(rig.engine.vm(2)?.record.phase).toBe('in-service');
+      await rig.stop();
+    }
+  });
+
+  it('with the database lost as well: whoever finds it makes it its own before it serves', async () => {
+    for (let ms = 5; ms <= 200; ms += 15) {
+      await withTemplate();
+      await rig.engine.setDesired('web', 2);
+      await rig.run(ms / 1000);
+      rig.kill();
+      rig.store = new SqliteStore({ path: ':memory:' });
+      await rig.run(2);
+      await rig.start();
+      await rig.run(15);
+      for (const { record } of rig.engine.vms())
+        expect({ ms, hostname: domain(record.name)?.hostname }).toEqual({ ms, hostname: record.name });
       await rig.stop();
     }
   });

@@ -19,19 +19,24 @@ export class Evaluations implements Recorder {
   }
 
   record(evaluation: Evaluation): void {
-    // As it would be read from a file.
-    const read = JSON.parse(JSON.stringify(evaluation)) as Evaluation;
-    this.#replay.add(read);
+    this.#replay.add(this.#asReadFromAFile(evaluation));
     const { different, differences } = this.#replay.result();
     if (different > this.#different) {
       this.#trace.violation(`a replay differs: ${JSON.stringify(differences.at(-1))}`);
       this.#different = different;
     }
     this.#trace.count('evaluations replayed');
-    for (const decision of read.decisions) {
-      const policy = read.policies.find(({ group }) => group === decision.group);
-      if (policy !== undefined) this.#judge(decision, policy, read);
+    for (const decision of evaluation.decisions) {
+      const policy = evaluation.policies.find(({ group }) => group === decision.group);
+      if (policy !== undefined) this.#judge(decision, policy, evaluation);
     }
+  }
+
+  /** What goes into the decision; what came of it is only compared as text. */
+  #asReadFromAFile(evaluation: Evaluation): Evaluation {
+    const { memory, nowMs, policies, snapshot } = evaluation;
+    const read = JSON.parse(JSON.stringify({ snapshot, policies, memory, nowMs })) as Evaluation;
+    return { ...evaluation, ...read };
   }
 
   #judge(decision: Decision, policy: Policy, { snapshot }: Evaluation): void {

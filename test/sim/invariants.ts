@@ -49,6 +49,8 @@ export class Invariants {
   readonly #told = new ToldLives();
   #lastSeq = 0;
   #wasDatabaseLost = false;
+  /** That this database has given. */
+  #highestId = 0;
   /** Engine time minus simulated time, in this life of the daemon. */
   #offsetMs = 0;
 
@@ -72,6 +74,11 @@ export class Invariants {
     return this.#wasDatabaseLost;
   }
 
+  /** A name that a lost database gave, of a VM that was gone but for its disk: until it is given again, nobody knows whose it is. */
+  isForgotten(disk: string): boolean {
+    return this.#wasDatabaseLost && Number(disk.split('-').at(-1)) > this.#highestId;
+  }
+
   policyOf(group: string): Policy | undefined {
     return this.#policies.get(group)?.policy;
   }
@@ -85,6 +92,7 @@ export class Invariants {
   /** The database is gone, and with it every promise that only it could keep. */
   databaseLost(): void {
     this.#wasDatabaseLost = true;
+    this.#highestId = 0;
     this.records.clear();
     this.memory.clear();
     this.#uuidOfId.clear();
@@ -194,6 +202,7 @@ export class Invariants {
     }
     const isNew = !this.records.has(record.id);
     this.records.set(record.id, record);
+    this.#highestId = Math.max(this.#highestId, record.id);
     if (isNew && record.phase === 'launching' && record.step === 'intended') this.#notOverbooked(record.host);
   }
 

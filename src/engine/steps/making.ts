@@ -12,6 +12,8 @@ import { specOf } from './vm-spec.ts';
 
 /** An agent that does not answer yet is asked again this soon. */
 const AGENT_AGAIN_MS = 15;
+/** What is to be taken away waits for a host that is up. */
+const HOST_AGAIN_MS = 250;
 /** A copy that cannot be made its own in this time is given up: it must not serve as somebody else. */
 const FORK_AGENT_MS = 15_000;
 /** One that only slept may serve with a clock that is behind. */
@@ -60,8 +62,10 @@ export const making: Executors<'create-disk' | 'define' | 'fork' | 'personalise'
         const patienceMs = isFork ? FORK_AGENT_MS : WOKEN_AGENT_MS;
         if (isBusy && clock.nowMs() - record.changedAtMs < patienceMs)
           return { kind: 'again', afterMs: AGENT_AGAIN_MS };
-        if (isFork && isFault(error)) return bootInstead(record, error.message, context);
-        if (!isBusy && !isFault(error, 'refused')) throw error;
+        // Nothing about the guest is known by a host that does not answer.
+        if (!isBusy && !isFault(error, 'refused', 'conflict')) throw error;
+        // One that was found without a record may serve for long: it is not taken down because nobody can say who it believes to be.
+        if (isFork && record.template !== undefined) return bootInstead(record, error.message, context);
       }
       return reached('personalised');
     }),
@@ -84,7 +88,8 @@ async function orBooted(record: VmRecord, context: StepContext, work: () => Prom
 }
 
 async function bootInstead(record: VmRecord, reason: string, context: StepContext): Promise<Outcome> {
-  const { clock, conduct, hypervisor, onForkFailed, signal } = context;
+  const { clock, conduct, hypervisor, isHostUp, onForkFailed, signal } = context;
+  if (!isHostUp()) return { kind: 'again', afterMs: HOST_AGAIN_MS };
   await hypervisor.destroy(record.uuid, signal);
   await hypervisor.undefine(record.uuid, signal);
   if (record.template !== undefined) onForkFailed(record.template, reason);

@@ -19,6 +19,8 @@ export interface StepContext {
   readonly hooks: HookCaller;
   readonly balancing: Pick<Balancing, 'join' | 'sessions'>;
   readonly conduct: Conduct;
+  /** The host answers: what it said last is no old picture. */
+  readonly isHostUp: () => boolean;
   /** How much of the VM's image has gone to its host. */
   readonly onImageBytes: (bytes: number) => void;
   readonly onImagePlaced: (image: Image) => void;

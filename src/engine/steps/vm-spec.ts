@@ -8,6 +8,7 @@ export function specOf(record: VmRecord): VmSpec {
   if (flavor === undefined || (image === undefined && kind !== 'blank')) {
     throw new Error(`VM ${record.name} is to be made, but its record has no image or flavor`);
   }
+  const forkOf = way === 'fork' && template !== undefined ? { template } : {};
   return {
     name: record.name,
     uuid: record.uuid,
@@ -15,7 +16,7 @@ export function specOf(record: VmRecord): VmSpec {
     ...(image && { image }),
     ...(ready && { ready }),
     ...(cloudInit && { cloudInit }),
-    ...(way === 'fork' && template !== undefined && { template }),
+    ...forkOf,
     metadata: {
       id: record.id,
       ...(group !== undefined && { group }),
@@ -23,6 +24,7 @@ export function specOf(record: VmRecord): VmSpec {
       operation: record.operation,
       image: image?.name ?? '',
       flavor: flavor.name,
+      ...forkOf,
     },
   };
 }

@@ -108,6 +108,7 @@ describe('the XML of a fork', () => {
       operation: 'd',
       image: 'i',
       flavor: 's',
+      template: 'fedcba9876543210',
       endpoint: { address: '127.0.1.9', port: 8080 },
     },
     hasSeed: false,

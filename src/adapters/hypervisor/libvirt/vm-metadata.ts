@@ -37,7 +37,7 @@ export function readMetadata(xml: string): VmMetadata | undefined {
   } catch {
     return undefined;
   }
-  const { adopted, flavor, group, image, operation, owner } = vm.attributes;
+  const { adopted, flavor, group, image, operation, owner, template } = vm.attributes;
   const id = Number(vm.attributes['id']);
   if (vm.name !== 'vm' || !Number.isSafeInteger(id) || id < 1) return undefined;
   if (owner === undefined || operation === undefined || image === undefined || flavor === undefined) return undefined;
@@ -49,6 +49,7 @@ export function readMetadata(xml: string): VmMetadata | undefined {
     operation,
     image,
     flavor,
+    ...(template !== undefined && { template }),
     ...(endpoint && { endpoint }),
     ...(adopted === 'true' && { adopted: true }),
   };

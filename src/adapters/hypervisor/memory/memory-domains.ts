@@ -89,7 +89,9 @@ export class MemoryDomains {
 
   insert(guest: Omit<NewGuest, 'lease'>): void {
     this.#leases += 1;
-    const lease = `10.${(this.#leases >> 16) & 255}.${(this.#leases >> 8) & 255}.${this.#leases & 255}`;
+    // Hosts that share their network give no address twice.
+    const host = this.#options.addressPrefix.split('.').at(-1);
+    const lease = `10.${host}.${(this.#leases >> 8) & 255}.${this.#leases & 255}`;
     this.#guests.set(guest.uuid, newGuest({ ...guest, lease }));
   }
 
