@@ -71,7 +71,9 @@ function leftOnHosts(invariants: Invariants, world: World, nowMs: number): reado
     for (const disk of host.diskNames()) {
       // By name, wherever: hosts may share their storage, so a disk whose name is in use on any host is left alone.
       // A lost database can leave the disk of a VM that people asked for: nothing in its name says that it was ours alone.
-      const peoples = invariants.wasDatabaseLost && disk.startsWith(OWN_PREFIX);
+      // Nor does anything say so where a stranger's domain has that name.
+      const peoples =
+        invariants.wasDatabaseLost && (disk.startsWith(OWN_PREFIX) || domains.some(({ name }) => name === disk));
       if (!peoples && !invariants.isForgotten(disk) && !records.some((record) => record.name === disk))
         left.push(`the disk ${disk} on ${host.name} has no record`);
     }
