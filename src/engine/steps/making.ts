@@ -8,8 +8,10 @@ import type { GuestIdentity } from '../../ports/hypervisor.ts';
 import { aboutVm } from '../records.ts';
 import { type Executors, type Outcome, reached, type StepContext } from './outcome.ts';
 import { placeImage } from './place-image.ts';
+import { afterAnswer, answered } from './serving.ts';
 import { specOf } from './vm-spec.ts';
 
+const AGAIN: Outcome = { kind: 'again', afterMs: 0 };
 /** An agent that does not answer yet is asked again this soon. */
 const AGENT_AGAIN_MS = 15;
 /** What is to be taken away waits for a host that is up. */
@@ -55,6 +57,8 @@ export const making: Executors<'create-disk' | 'define' | 'fork' | 'personalise'
     orBooted(record, context, async () => {
       const { clock, hypervisor, signal } = context;
       const isFork = record.way === 'fork';
+      // One that only stood still is asked while its clock is put right: it takes as long as the longer of the two.
+      const asking = record.way === 'paused' ? answered(record, context).catch(() => AGAIN) : AGAIN;
       try {
         await hypervisor.personalise(record.uuid, identityOf(record, isFork ? 'fork' : 'woken'), signal);
       } catch (error) {
@@ -67,7 +71,7 @@ export const making: Executors<'create-disk' | 'define' | 'fork' | 'personalise'
         // One that was found without a record may serve for long: it is not taken down because nobody can say who it believes to be.
         if (isFork && record.template !== undefined) return bootInstead(record, error.message, context);
       }
-      return reached('personalised');
+      return (await asking) === undefined ? afterAnswer(record, context) : reached('personalised');
     }),
 };
 

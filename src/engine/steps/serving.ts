@@ -14,20 +14,16 @@ const PROBE_AGAIN_MS = 30;
 const ENDPOINT_AGAIN_MS = 250;
 /** A guest that is asked to shut down may not hear it the first time. */
 const SHUTDOWN_AGAIN_MS = 2_000;
+/** A guest without an agent is put to sleep all the same. */
+const PARK_AGENT_MS = 10_000;
+const AGENT_AGAIN_MS = 250;
 /** A balancer that does not answer must not keep a good VM out of service for longer: it is put there as soon as that is back. */
 const JOIN_MS = 10_000;
 
 export const serving: Executors<'ask-hook' | 'enter' | 'give-up' | 'lost' | 'park' | 'probe'> = {
   probe: async (record, _step, context) => {
     const found = await answered(record, context);
-    if (found !== undefined) return found;
-    const { conduct, clock } = context;
-    const { hooks, balancer, launchDeadlineMs } = conduct;
-    if (record.standby === undefined && hooks.launch === undefined && balancer === undefined)
-      return inService(record, context);
-    // What is still to come has its own patience.
-    const deadlineAtMs = clock.nowMs() + (hooks.launch?.deadlineMs ?? 0) + launchDeadlineMs;
-    return reached('ready', { deadlineAtMs });
+    return found ?? afterAnswer(record, context);
   },
 
   'ask-hook': askHook,
@@ -46,6 +42,10 @@ export const serving: Executors<'ask-hook' | 'enter' | 'give-up' | 'lost' | 'par
 
   park: async (record, { settled }, { clock, hypervisor, signal }) => {
     const { standby = 'stopped', uuid } = record;
+    const isYoung = clock.nowMs() - record.changedAtMs < PARK_AGENT_MS;
+    // Many a guest serves before its agent is there; one that sleeps before it is, would boot on when it is woken.
+    if (standby !== 'stopped' && isYoung && !(await hypervisor.agentAnswers(uuid, PROBE_TIMEOUT_MS, signal)))
+      return { kind: 'again', afterMs: AGENT_AGAIN_MS };
     if (standby === 'paused') await hypervisor.pause(uuid, signal);
     if (standby === 'saved') await hypervisor.save(uuid, signal);
     if (standby === 'stopped' && !settled) {
@@ -69,8 +69,19 @@ export const serving: Executors<'ask-hook' | 'enter' | 'give-up' | 'lost' | 'par
   }),
 };
 
+/** What becomes of a VM that answers its readiness check. */
+export function afterAnswer(record: VmRecord, context: StepContext): Outcome {
+  const { conduct, clock } = context;
+  const { hooks, balancer, launchDeadlineMs } = conduct;
+  if (record.standby === undefined && hooks.launch === undefined && balancer === undefined)
+    return inService(record, context);
+  // What is still to come has its own patience.
+  const deadlineAtMs = clock.nowMs() + (hooks.launch?.deadlineMs ?? 0) + launchDeadlineMs;
+  return reached('ready', { deadlineAtMs });
+}
+
 /** Undefined: it answers its readiness check, or has none. */
-async function answered(record: VmRecord, context: StepContext): Promise<Outcome | undefined> {
+export async function answered(record: VmRecord, context: StepContext): Promise<Outcome | undefined> {
   const { hypervisor, prober, signal } = context;
   const { endpoint, ready, uuid } = record;
   if (ready === undefined) return undefined;

@@ -103,8 +103,14 @@ export class GuestAgent {
    * program takes. Undefined: there is no such file (or the agent may not open it).
    * @throws LibvirtError AGENT_UNRESPONSIVE when no agent is there
    */
-  async ask(uuid: string, path: string, request: string, call: CallOptions): Promise<string | undefined> {
-    const handle = await this.#open(uuid, path, call);
+  async ask(
+    uuid: string,
+    path: string,
+    request: string,
+    call: CallOptions,
+    opened?: number,
+  ): Promise<string | undefined> {
+    const handle = opened ?? (await this.open(uuid, path, call));
     if (handle === undefined) return undefined;
     try {
       const line = Buffer.from(`${request}\n`).toString('base64');
@@ -124,8 +130,8 @@ export class GuestAgent {
     }
   }
 
-  /** `r+`: a file that is not there is not made. */
-  async #open(uuid: string, path: string, call: CallOptions): Promise<number | undefined> {
+  /** For {@link ask}, ahead of time. `r+`: a file that is not there is not made; then undefined. */
+  async open(uuid: string, path: string, call: CallOptions): Promise<number | undefined> {
     try {
       const opened = await this.#return(uuid, 'guest-file-open', { path, mode: 'r+' }, call);
       return typeof opened === 'number' ? opened : undefined;

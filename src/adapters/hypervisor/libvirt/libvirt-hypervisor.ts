@@ -266,7 +266,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   save(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#guarded(`save ${uuid}`, signal, () => this.#power.save(byUuid(uuid), this.#longCall(signal)));
+    return this.#guarded(`save ${uuid}`, signal, async () => {
+      await this.#identities.prepare(uuid, this.#call(signal));
+      await this.#power.save(byUuid(uuid), this.#longCall(signal));
+    });
   }
 
   agentAnswers(uuid: string, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
@@ -275,7 +278,10 @@ export class LibvirtHypervisor implements Hypervisor {
   }
 
   pause(uuid: string, signal: AbortSignal): Promise<void> {
-    return this.#guarded(`pause ${uuid}`, signal, () => this.#power.pause(byUuid(uuid), this.#call(signal)));
+    return this.#guarded(`pause ${uuid}`, signal, async () => {
+      await this.#identities.prepare(uuid, this.#call(signal));
+      await this.#power.pause(byUuid(uuid), this.#call(signal));
+    });
   }
 
   resume(uuid: string, signal: AbortSignal): Promise<void> {
