@@ -63,13 +63,24 @@ export async function launchBench({
       await bench.launches('saved', '{ saved: 1 }', rounds, floorMs, { of: 'p50', atMost: 600 }),
       await bench.bursts(Math.max(1, Math.round(rounds / 4))),
     ];
-    for (const seconds of [3, 1]) rows.push(await bench.loadSteps(seconds, 2 * rounds));
+    rows.push(await bench.loadSteps({ seconds: 3, way: 'fork', rounds: 2 * rounds, goalMs: 5000 }));
+    rows.push(await bench.loadSteps({ seconds: 1, way: 'paused', rounds: 2 * rounds, goalMs: 2000 }));
+    // A poll each second alone may take 1.75 s to tell; this is what it takes without a standby.
+    rows.push(await bench.loadSteps({ seconds: 1, way: 'fork', rounds }));
     return rows;
   } finally {
     await daemon.stop();
     await stopEmbeddedHost(files.hostDir);
     await rm(files.folder, { recursive: true, force: true });
   }
+}
+
+interface LoadSteps {
+  /** For so long the CPU is above the bound. */
+  readonly seconds: number;
+  readonly way: 'fork' | 'paused';
+  readonly rounds: number;
+  readonly goalMs?: number;
 }
 
 class LaunchBench {
@@ -187,10 +198,11 @@ class LaunchBench {
   }
 
   /** From the first request of more load than one VM can carry until the second serves; steps at random moments between polls. */
-  async loadSteps(seconds: number, rounds: number): Promise<Row> {
-    const group = `load-${seconds}s`;
-    await this.#group(group, 2, '{ fork: true }', hot(seconds));
-    await this.#templateReady(group);
+  async loadSteps({ goalMs, rounds, seconds, way }: LoadSteps): Promise<Row> {
+    const group = `load-${seconds}s-${way}`;
+    await this.#group(group, 2, way === 'fork' ? '{ fork: true }' : '{ paused: 1 }', hot(seconds));
+    if (way === 'fork') await this.#templateReady(group);
+    let standbySince = 0;
     const client = new LoadClient({
       eventsUrl: `${this.#daemon.url.replace('http', 'ws')}/v1/events`,
       group,
@@ -202,6 +214,8 @@ class LaunchBench {
     try {
       await client.connected(PATIENCE_MS);
       for (let round = 0; round < rounds; round += 1) {
+        if (way === 'paused')
+          standbySince = (await this.#wait('vm.standby', standbySince, (event) => event.group === group)).seq;
         await sleep(2_000 + Math.random() * 1_000);
         const since = this.#daemon.lastSeq;
         const steppedAtMs = Date.now();
@@ -217,11 +231,11 @@ class LaunchBench {
     }
     await this.#remove(group);
     return rowOf({
-      name: `load-step-to-serving-${seconds}s`,
+      name: `load-step-to-serving-${seconds}s${way === 'fork' ? '' : `-${way}`}`,
       unit: 'ms',
       values,
-      goal: { of: 'p95', atMost: seconds === 3 ? 5000 : 2000 },
-      note: `from the first request to vm.launched, by fork; polls each second, for: ${seconds}s; p95 ${percentile(values, 95)?.toFixed(0)} ms`,
+      ...(goalMs !== undefined && { goal: { of: 'p95', atMost: goalMs } }),
+      note: `from the first request to vm.launched, by way of ${way}; polls each second, for: ${seconds}s; p95 ${percentile(values, 95)?.toFixed(0)} ms`,
     });
   }
 

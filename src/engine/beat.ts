@@ -7,6 +7,8 @@ import type { Telemetry } from './view.ts';
 
 /** Changes on a host bring the next turn forward, but turns never follow each other faster than this. */
 const TURN_SPACING_MS = 200;
+/** A change seldom comes alone; and to look at once would take the host's time from a VM that just wakes. */
+const SETTLE_MS = 50;
 
 export interface BeatOptions {
   readonly clock: Clock;
@@ -54,8 +56,10 @@ export class Beat {
 
   /** Brings turns forward when the host tells of a change. */
   async #heed(host: HostWatch, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
     try {
       for await (const _change of host.hypervisor.changes(signal)) {
+        await clock.sleep(SETTLE_MS, signal);
         host.nudge();
         this.wake();
       }

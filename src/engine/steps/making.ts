@@ -47,33 +47,41 @@ export const making: Executors<'create-disk' | 'define' | 'fork' | 'personalise'
       return reached('started');
     }),
 
-  wake: async (record, _step, { hypervisor, signal }) => {
-    if (record.way === 'paused') await hypervisor.resume(record.uuid, signal);
-    else await hypervisor.start(record.uuid, signal);
-    return reached('started');
+  wake: async (record, _step, context) => {
+    const { hypervisor, signal } = context;
+    if (record.way !== 'paused') {
+      await hypervisor.start(record.uuid, signal);
+      return reached('started');
+    }
+    await hypervisor.resume(record.uuid, signal);
+    // To keep that it runs would take as long as the rest.
+    const next = await personalise(record, context);
+    return next.kind === 'again' ? reached('started') : next;
   },
 
-  personalise: (record, _step, context) =>
-    orBooted(record, context, async () => {
-      const { clock, hypervisor, signal } = context;
-      const isFork = record.way === 'fork';
-      // One that only stood still is asked while its clock is put right: it takes as long as the longer of the two.
-      const asking = record.way === 'paused' ? answered(record, context).catch(() => AGAIN) : AGAIN;
-      try {
-        await hypervisor.personalise(record.uuid, identityOf(record, isFork ? 'fork' : 'woken'), signal);
-      } catch (error) {
-        const isBusy = isFault(error, 'busy', 'timed-out');
-        const patienceMs = isFork ? FORK_AGENT_MS : WOKEN_AGENT_MS;
-        if (isBusy && clock.nowMs() - record.changedAtMs < patienceMs)
-          return { kind: 'again', afterMs: AGENT_AGAIN_MS };
-        // Nothing about the guest is known by a host that does not answer.
-        if (!isBusy && !isFault(error, 'refused', 'conflict')) throw error;
-        // One that was found without a record may serve for long: it is not taken down because nobody can say who it believes to be.
-        if (isFork && record.template !== undefined) return bootInstead(record, error.message, context);
-      }
-      return (await asking) === undefined ? afterAnswer(record, context) : reached('personalised');
-    }),
+  personalise: (record, _step, context) => personalise(record, context),
 };
+
+function personalise(record: VmRecord, context: StepContext): Promise<Outcome> {
+  return orBooted(record, context, async () => {
+    const { clock, hypervisor, signal } = context;
+    const isFork = record.way === 'fork';
+    // One that only stood still is asked while its clock is put right: it takes as long as the longer of the two.
+    const asking = record.way === 'paused' ? answered(record, context).catch(() => AGAIN) : AGAIN;
+    try {
+      await hypervisor.personalise(record.uuid, identityOf(record, isFork ? 'fork' : 'woken'), signal);
+    } catch (error) {
+      const isBusy = isFault(error, 'busy', 'timed-out');
+      const patienceMs = isFork ? FORK_AGENT_MS : WOKEN_AGENT_MS;
+      if (isBusy && clock.nowMs() - record.changedAtMs < patienceMs) return { kind: 'again', afterMs: AGENT_AGAIN_MS };
+      // Nothing about the guest is known by a host that does not answer.
+      if (!isBusy && !isFault(error, 'refused', 'conflict')) throw error;
+      // One that was found without a record may serve for long: it is not taken down because nobody can say who it believes to be.
+      if (isFork && record.template !== undefined) return bootInstead(record, error.message, context);
+    }
+    return (await asking) === undefined ? afterAnswer(record, context) : reached('personalised');
+  });
+}
 
 /** A guest's identity follows from its record, so that giving it twice changes nothing. */
 function identityOf(record: VmRecord, after: GuestIdentity['after']): GuestIdentity {
