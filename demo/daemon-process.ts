@@ -6,7 +6,7 @@ import { open, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
-const CLI = join(import.meta.dirname, '..', 'src', 'cli.ts');
+export const CLI = join(import.meta.dirname, '..', 'src', 'cli.ts');
 const COMPLAINTS_SHOWN = 4000;
 /** The daemon promises to end within 5 s of SIGTERM. */
 const STOP_PATIENCE_MS = 8000;

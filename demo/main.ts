@@ -16,6 +16,7 @@ import { cpuPlot } from './plots/cpu-plot.ts';
 import { writePlot } from './plots/render.ts';
 import { responseTimePlot } from './plots/response-time-plot.ts';
 import { runSteps } from './progress.ts';
+import { type Replayed, replayed } from './replay.ts';
 import { resultScreen } from './result-screen.ts';
 import { Story } from './story.ts';
 import { summarise, type Verdict } from './summary.ts';
@@ -62,6 +63,7 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
   });
   let daemon: DaemonProcess | undefined;
   let failure: unknown;
+  let again: Replayed | undefined;
   let keep = false;
   try {
     daemon = await startDaemon(serveArguments(files, options.port), {
@@ -81,10 +83,10 @@ async function demo(options: DemoOptions, signal: AbortSignal): Promise<boolean>
       front?.leave();
     } else {
       await front?.stop();
-      await stopEverything(daemon, files);
+      again = await stopEverything(daemon, files);
     }
   }
-  const verdict = await writeResults(story, options.out);
+  const verdict = await writeResults(story, options.out, again);
   console.log(resultScreen(verdict, failure, options.out));
   if (keep && daemon !== undefined) console.log(lookAround(base, daemon, files, front));
   return verdict.summary.ok && failure === undefined;
@@ -99,14 +101,17 @@ async function startFront(files: DemoFiles): Promise<Front> {
   }
 }
 
-async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles): Promise<void> {
+/** Says what the daemon's own record of its decisions is worth. */
+async function stopEverything(daemon: DaemonProcess | undefined, files: DemoFiles): Promise<Replayed> {
   const inTime = await daemon?.stop();
   if (inTime === false) console.error('the daemon did not end after SIGTERM and was killed');
+  const again = await replayed(files.stateDir);
   await stopEmbeddedHost(files.hostDir);
   await rm(files.folder, { recursive: true, force: true });
+  return again;
 }
 
-async function writeResults(story: Story, out: string): Promise<Verdict> {
+async function writeResults(story: Story, out: string, again: Replayed | undefined): Promise<Verdict> {
   const { frontReport: report, host, journal, killed, requests, spans } = story;
   const verdict = summarise({
     threshold: OUT_PERCENT,
@@ -116,6 +121,7 @@ async function writeResults(story: Story, out: string): Promise<Verdict> {
     ...(host?.libvirtVersion !== undefined && { libvirt: host.libvirtVersion }),
     ...(host?.qemuVersion !== undefined && { qemu: host.qemuVersion }),
     ...(story.stillThere !== undefined && { stillThere: story.stillThere }),
+    ...(again && { replayed: again }),
     ...(story.isBehindFront && { front: { ...(killed && { killed }), ...(report && { report }) } }),
   });
   const timeline = timelineOf(journal.events);

@@ -21,6 +21,7 @@ export function resultScreen(verdict: Verdict, failure: unknown, out: string): s
     ['response, two VMs', percentiles(responseMs.scaledOut)],
     ...(summary.haproxy ? [['HAProxy', frontText(summary.haproxy)] as const] : []),
     ['events', `${events.total}, ${events.gaps} gaps`],
+    ...(summary.replayed === null ? [] : [['replay', summary.replayed] as const]),
     ['files', `${relative(process.cwd(), out) || '.'}/ ${OUTPUT_FILES.join(' ')}`],
   ];
   const told = [...(failure === undefined ? [] : [errorText(failure)]), ...problems];

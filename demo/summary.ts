@@ -4,6 +4,7 @@
 import { serverNameOf } from '../src/adapters/balancer/server-name.ts';
 import type { EventVm, LoggedEvent } from '../src/core/events.ts';
 import type { FrontReport } from './front.ts';
+import type { Replayed } from './replay.ts';
 import { type RequestRecord, succeeded } from './request-record.ts';
 import { percentile, rounded } from './statistics.ts';
 import { afterKill, countGaps, type Timeline, timelineOf } from './timeline.ts';
@@ -37,6 +38,8 @@ export interface Summary {
     readonly scaledOut: Percentiles;
   };
   readonly events: { readonly total: number; readonly gaps: number };
+  /** What `virtscale replay` said of the daemon's recording; null when it was not asked. */
+  readonly replayed: string | null;
   /** Only with HAProxy in front. */
   readonly haproxy?: {
     readonly version: string | null;
@@ -67,6 +70,8 @@ export interface Evidence {
   readonly requests: readonly RequestRecord[];
   /** Whether libvirt itself, asked at the end, still has a domain with the uuid of the VM that went. Absent: not asked. */
   readonly stillThere?: boolean;
+  /** The daemon's decisions, made again from its recording. Absent: it still runs. */
+  readonly replayed?: Replayed;
   /** Only with HAProxy in front: the VM that was killed by hand, and what HAProxy said at the end. */
   readonly front?: {
     readonly killed?: { readonly vm: EventVm; readonly atMs: number };
@@ -110,6 +115,7 @@ export function summarise(evidence: Evidence): Verdict {
     requests: { total: evidence.requests.length, failed },
     responseMs: responseTimes(evidence.requests, out?.launchedAt, evidence.front?.killed, back?.decidedAt),
     events: { total: evidence.events.length, gaps },
+    replayed: evidence.replayed?.text ?? null,
     ...(evidence.front && { haproxy: frontSummary(evidence.front, evidence.events) }),
   };
   return { summary, problems };
@@ -136,6 +142,8 @@ function problemsOf(evidence: Evidence, timeline: Timeline, failed: number, gaps
   if (failed > 0) problems.push(`${failed} requests failed: see the status column of client.csv`);
   if (evidence.events.length === 0) problems.push('no event was received');
   if (gaps > 0) problems.push(`the event log had ${gaps} gaps or repeats: see events.ndjson`);
+  if (evidence.replayed?.same === false)
+    problems.push(`the decisions could not be made again: ${evidence.replayed.text}`);
   return problems;
 }
 

@@ -170,7 +170,7 @@ export class Worker {
   }
 
   #execute(record: VmRecord, step: Doing, host: WatchedHost): Promise<Outcome> {
-    const { balancing, clock, conduct, hooks, images, onForkFailed, onImagePlaced, prober } = this.#options;
+    const { balancing, clock, conduct, hooks, images, ledger, onForkFailed, onImagePlaced, prober } = this.#options;
     const run = executors[step.kind] as (r: VmRecord, s: Doing, c: StepContext) => Promise<Outcome>;
     const work = () =>
       clock.deadline(
@@ -197,7 +197,12 @@ export class Worker {
     if (step.kind === 'place-image') return work().finally(() => this.imageBytes.delete(record.id));
     const slots = this.#slots.get(record.host) ?? new Slots(STEPS_PER_HOST);
     this.#slots.set(record.host, slots);
-    return slots.run(work);
+    return slots.run(async () => {
+      // It may have waited long for its turn, and its host have gone meanwhile.
+      const current = ledger.vm(record.id);
+      const isStillDue = current?.phase === record.phase && this.#nextOf(current)?.kind === step.kind;
+      return isStillDue ? work() : { kind: 'again', afterMs: 0 };
+    });
   }
 
   #tryAgain(record: VmRecord, step: Doing, fault: Fault): number {

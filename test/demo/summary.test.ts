@@ -98,6 +98,7 @@ describe('the summary', () => {
         scaledOut: { p50: 12, p95: 18 },
       },
       events: { total: 11, gaps: 0 },
+      replayed: null,
     });
   });
 
@@ -116,6 +117,11 @@ describe('the summary', () => {
     },
     { name: 'a VM that libvirt still has', change: { stillThere: true }, says: /libvirt still has it/ },
     { name: 'a gap in the events', change: { events: storyEvents().filter((e) => e.seq !== 2) }, says: /1 gaps/ },
+    {
+      name: 'a decision that came out differently',
+      change: { replayed: { same: false, text: '1 of 9' } },
+      says: /1 of 9/,
+    },
     { name: 'no removal', change: { events: without('vm.removed') }, says: /was not removed/ },
     { name: 'no scale-in', change: { events: storyEvents().slice(0, 7) }, says: /no scale-in/ },
     { name: 'a VM that never answered', change: { events: storyEvents().slice(0, 6) }, says: /never answered/ },

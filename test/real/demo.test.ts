@@ -50,6 +50,7 @@ describe('npm run demo -- --fast', () => {
     expect(summary.requests.failed).toBe(0);
     expect(summary.events.gaps).toBe(0);
     expect(screen).toContain('no request failed');
+    expect(summary.replayed).toMatch(/^\d+ evaluations with \d+ decisions, all the same, byte for byte$/);
   });
 
   it('is over in time', () => {
