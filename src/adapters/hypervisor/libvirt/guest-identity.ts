@@ -108,6 +108,8 @@ export class GuestIdentities {
 
   /** The guest is about to sleep: what it will be asked when it wakes is prepared, if it can be. Never throws. */
   async prepare(uuid: string, call: CallOptions): Promise<void> {
+    // Paused and resumed by hand it is open still: the guest's agent would keep one more each time.
+    if (this.#opened.has(uuid)) return;
     const { agent } = this.#parts;
     const quick = { ...call, timeoutMs: PREPARE_MS };
     const handle = await agent.open(uuid, OWN_FILE, quick).catch(() => undefined);
