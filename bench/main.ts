@@ -17,6 +17,7 @@ import { placementBench } from './placement-bench.ts';
 import { pollBench } from './poll-bench.ts';
 import type { Row } from './row.ts';
 import { seedsBench } from './seeds-bench.ts';
+import { whyBench } from './why-bench.ts';
 
 interface Part {
   readonly name: string;
@@ -39,6 +40,7 @@ const PARTS: readonly Part[] = [
     run: async () => placementBench(),
   },
   { name: 'api-vms-page', does: 'a page of GET /v1/vms among 10,000 VMs', run: pageBench },
+  { name: 'why', does: 'why a group is as large as it is, now and then, among 1,000 VMs', run: whyBench },
   { name: 'seeds-pm-query', does: "the seeds' /pm/query: how many one core answers, and how old", run: seedsBench },
   { name: 'poll', does: 'polling 100 domains, and the memory of a daemon that does', run: () => pollBench() },
   { name: 'live', does: 'from load to a decision, from a decision to a VM', run: ({ rounds }) => liveBench(rounds) },
@@ -59,7 +61,7 @@ const USAGE = `npm run bench -- [--only A,B] [--rounds N] [--seconds N] [--creat
 
   --only A,B   only these parts; bench.json keeps the other rows it has of this machine
   --rounds N   load steps and launches to measure (default 10)
-  --seconds N  how long api-vms-page, seeds-pm-query and each state of isolation-20-hosts are measured (default: 40, 40, 60)
+  --seconds N  how long api-vms-page, why, seeds-pm-query and each state of isolation-20-hosts are measured (default: 40, 40, 40, 60)
   --creates N  VMs of create-100 (default 100)
   --out DIR    where bench.json goes (default: output-log)
 

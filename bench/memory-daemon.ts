@@ -14,9 +14,11 @@ import { MemoryHypervisor } from '../src/adapters/hypervisor/memory/memory-hyper
 import { SystemIds } from '../src/adapters/ids/system-ids.ts';
 import { FileImageStore } from '../src/adapters/images/file-image-store.ts';
 import { NetworkProber } from '../src/adapters/prober/network-prober.ts';
+import { FileRecorder } from '../src/adapters/recorder/file-recorder.ts';
 import { recordInMemory } from '../src/adapters/recorder/memory-recorder.ts';
 import { SqliteStore } from '../src/adapters/store/sqlite/sqlite-store.ts';
 import type { VmRecord } from '../src/core/model.ts';
+import type { Policy } from '../src/core/policy.ts';
 import { Access } from '../src/edge/access.ts';
 import { createApp } from '../src/edge/app.ts';
 import { EventStream } from '../src/edge/event-stream.ts';
@@ -26,13 +28,15 @@ import { listen } from '../src/edge/server.ts';
 import { Engine } from '../src/engine/engine.ts';
 import { DEFAULT_SETTINGS } from '../src/engine/settings.ts';
 import type { VmSpec } from '../src/ports/hypervisor.ts';
-import { IMAGE, recordOf, SMALL } from '../test/core/builders.ts';
+import { IMAGE, inRule, outRule, policyOf, recordOf, SMALL } from '../test/core/builders.ts';
 import { announce } from './child-server.ts';
 
 export interface MemoryDaemonOptions {
   readonly hosts: number;
   readonly vmsPerHost: number;
   readonly pollMs: number;
+  /** So many groups share the VMs, each with policy rules that are evaluated and never fire; evaluations are recorded on disk. Default: no groups. */
+  readonly groups?: number;
   /** A guest of the first host is given another size of memory about this often; each time is told by a {@link Resized}. */
   readonly resizeEveryMs?: number;
 }
@@ -57,6 +61,8 @@ const VERSION = 'bench';
 const HOST_MEMORY_MIB = 1024 * 1024;
 const START_MS = 30_000;
 const STOP_MS = 2_000;
+const WAVE_MS = 600_000;
+const RECORD_BYTES = 200 * 1024 * 1024;
 
 const clock = new SystemClock();
 
@@ -68,7 +74,8 @@ async function serveMemory(options: MemoryDaemonOptions): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'vs-'));
   const hosts = Array.from({ length: options.hosts }, (_, index) => hostOf(`host-${index + 1}`));
   const store = new SqliteStore({ path: join(folder, 'virtscale.db') });
-  await fill(hosts, store, options.vmsPerHost);
+  const policies = policiesOf(options);
+  await fill(hosts, store, options.vmsPerHost, policies);
   const metrics = new Metrics({ version: VERSION });
   const log = await createLog({ level: 'error' });
   const engine = await Engine.open({
@@ -82,7 +89,10 @@ async function serveMemory(options: MemoryDaemonOptions): Promise<void> {
     hooks: new HttpHookCaller(),
     calendar: new CronCalendar(),
     balancers: new Map(),
-    recorder: recordInMemory(1),
+    recorder:
+      policies.length === 0
+        ? recordInMemory(1)
+        : await FileRecorder.open({ folder: join(folder, 'recording'), keepBytes: RECORD_BYTES }),
     telemetry: metrics,
     log,
     version: VERSION,
@@ -100,6 +110,7 @@ async function serveMemory(options: MemoryDaemonOptions): Promise<void> {
   });
   const stream = new EventStream({ events: engine.log, log, telemetry: metrics, access });
   const listening = await listen({ address: { host: '127.0.0.1', port: 0 }, app, stream });
+  for (const policy of policies) await engine.setPolicy({ policy, file: `${policy.group}.yaml` });
   await engine.start();
   await allUp(engine, options);
   const resizing = new AbortController();
@@ -127,20 +138,40 @@ function hostOf(name: string): MemoryHost {
     network: 'lease',
     bootMs: 0,
   });
-  host.load = () => 0.3;
+  const phases = new Map<string, number>();
+  host.load = (uuid, atMs) => {
+    const phase = phases.get(uuid) ?? Math.random();
+    phases.set(uuid, phase);
+    return 0.4 + 0.2 * Math.sin(2 * Math.PI * (phase + atMs / WAVE_MS));
+  };
   return host;
 }
 
-/** VMs without a group, in service for long: in the store, and running on the hosts in turn. */
-async function fill(hosts: readonly MemoryHost[], store: SqliteStore, vmsPerHost: number): Promise<void> {
+/** Each group stays at its size. */
+function policiesOf({ groups = 0, hosts, vmsPerHost }: MemoryDaemonOptions): readonly Policy[] {
+  const size = (hosts * vmsPerHost) / groups;
+  return Array.from({ length: groups }, (_, index) =>
+    policyOf({ group: `group-${index + 1}`, min: size, max: size, rules: [outRule({ threshold: 90 }), inRule()] }),
+  );
+}
+
+/** VMs in service for long: in the store, and running on the hosts in turn. */
+async function fill(
+  hosts: readonly MemoryHost[],
+  store: SqliteStore,
+  vmsPerHost: number,
+  policies: readonly Policy[],
+): Promise<void> {
   const records: VmRecord[] = [];
   for (let id = 1; id <= hosts.length * vmsPerHost; id += 1) {
     const host = hosts[(id - 1) % hosts.length];
     if (host === undefined) throw new Error('there are no hosts');
-    const { group: _, ready: __, ...record } = recordOf(id, { name: `vm-${id}`, host: host.name });
+    const policy = policies[id % policies.length];
+    const { group: _, ready: __, ...alone } = recordOf(id, { name: `vm-${id}`, host: host.name });
+    const record = { ...alone, ...(policy && { group: policy.group }) };
     records.push(record);
-    const { name, owner, operation, uuid } = record;
-    const metadata = { id, owner, operation, image: IMAGE.name, flavor: SMALL.name };
+    const { name, owner, operation, uuid, group } = record;
+    const metadata = { id, owner, operation, image: IMAGE.name, flavor: SMALL.name, ...(group && { group }) };
     const spec: VmSpec = { name, uuid, image: IMAGE, flavor: SMALL, metadata };
     if (IMAGE.path !== undefined) host.setImage(IMAGE.path, 'good');
     host.makeDisk(spec, clock.nowMs());

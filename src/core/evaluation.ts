@@ -3,7 +3,7 @@
 
 import type { Decision } from './decision.ts';
 import type { Memory } from './memory.ts';
-import type { Snapshot } from './model.ts';
+import type { GroupName, Snapshot } from './model.ts';
 import type { Policy } from './policy.ts';
 
 export interface Evaluation {
@@ -16,4 +16,20 @@ export interface Evaluation {
   readonly memory: Memory;
   readonly decisions: readonly Decision[];
   readonly memoryAfter: Memory;
+}
+
+/** What of an evaluation is about one group. */
+export interface DatedDecision {
+  /** Of the evaluation: wall time, RFC 3339. */
+  readonly at: string;
+  readonly decision: Decision;
+}
+
+/** Undefined: nothing was decided about the group. */
+export function decisionOn(
+  group: GroupName,
+  { at, decisions }: Pick<Evaluation, 'at' | 'decisions'>,
+): DatedDecision | undefined {
+  const decision = decisions.find((one) => one.group === group);
+  return decision && { at, decision };
 }

@@ -1,7 +1,7 @@
 // What the edges see of the engine: pictures made on demand from records, memory and the hosts' last answers.
 // Not here: changing anything (engine). Nothing here waits for a host, except what is asked of one guest (console, addresses).
 
-import type { Decision } from '../core/decision.ts';
+import type { DatedDecision } from '../core/evaluation.ts';
 import type { GroupName, HostName, HostView, VmRecord } from '../core/model.ts';
 import { ENDED_STATES, type Operation, type Progress } from '../core/operation.ts';
 import { whyText } from '../core/why-text.ts';
@@ -166,9 +166,7 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
       return refuse('not-found', `group ${name} has not been evaluated yet`);
     }
     const recorded = await this.#recorder.find(name, at);
-    const decision = recorded?.decisions.find((one) => one.group === name);
-    if (recorded !== undefined && decision !== undefined)
-      return { ok: true, value: whyOf({ at: recorded.at, decision }) };
+    if (recorded !== undefined) return { ok: true, value: whyOf(recorded) };
     // Older than what is recorded: those that changed something are kept for longer.
     const [kept] = await this.history.decisions({ group: name, limit: 1, until: at });
     if (kept !== undefined) return { ok: true, value: whyOf({ at: kept.at, decision: kept }) };
@@ -338,7 +336,7 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
   }
 }
 
-function whyOf({ at, decision }: { readonly at: string; readonly decision: Decision }): WhyRecord {
+function whyOf({ at, decision }: DatedDecision): WhyRecord {
   return { at, decision, text: whyText(decision) };
 }
 

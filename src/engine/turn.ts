@@ -2,6 +2,7 @@
 
 import { decide } from '../core/decide.ts';
 import type { Decision, DecisionSummary, LoggedDecision } from '../core/decision.ts';
+import type { DatedDecision } from '../core/evaluation.ts';
 import type { NewEvent } from '../core/events.ts';
 import type { CpuSample, Memory, RefreshMemory } from '../core/memory.ts';
 import type { DomainObservation, GroupView, HostView, Snapshot, VmRecord } from '../core/model.ts';
@@ -55,7 +56,7 @@ export class Turn {
   /** CPU of VMs without a group, by uuid; those of groups are in the groups' memories. */
   readonly #samples = new Map<string, CpuSample>();
   /** The latest evaluation per group, and how the last one kept in the store looked. */
-  readonly evaluations = new Map<string, { readonly decision: Decision; readonly at: string }>();
+  readonly evaluations = new Map<string, DatedDecision>();
   readonly #keptShape = new Map<string, string>();
   /** Where each group's refresh stood when that was told last. */
   readonly #toldRefresh = new Map<string, RefreshMemory | undefined>();

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Evaluation } from '../../src/core/evaluation.ts';
 import { patchBetween, patched } from '../../src/core/patch.ts';
-import { EvaluationDecoder, EvaluationEncoder, headOf, RecordingError } from '../../src/core/recording.ts';
+import {
+  DecisionDecoder,
+  EvaluationDecoder,
+  EvaluationEncoder,
+  headOf,
+  RecordingError,
+} from '../../src/core/recording.ts';
 import { type TurnsOptions, turnsOf } from './recorded-turns.ts';
 
 const SMALL: TurnsOptions = { vms: 12, groups: 2, hosts: 3, turns: 20, churn: 0.05 };
@@ -82,6 +88,15 @@ describe('a recording', () => {
     });
   });
 
+  it('gives back what was decided, alone', () => {
+    const decoder = new DecisionDecoder();
+    const evaluations = [...turnsOf({ ...SMALL, turns: 60 })];
+    linesOf(evaluations).forEach((line, index) => {
+      const { at, decisions } = evaluations[index] ?? {};
+      expect(json(decoder.decode(line))).toBe(json({ at, decisions }));
+    });
+  });
+
   it('tells one and the same domain once: in the host and in the VM it is one object again', () => {
     const decoder = new EvaluationDecoder();
     for (const line of linesOf(turnsOf(SMALL))) {
@@ -121,18 +136,22 @@ describe('a recording', () => {
     expect(linesOf(busy).filter((one) => one.startsWith('["whole"')).length).toBeGreaterThan(2);
   });
 
-  it('says what is wrong with a line, and needs a whole one then', () => {
+  it.each([
+    ['of evaluations', () => new EvaluationDecoder()],
+    ['of decisions', () => new DecisionDecoder()],
+  ])('says what is wrong with a line, and needs a whole one then: the decoder %s', (_, open) => {
     const [first = '', second = '', third = ''] = linesOf(turnsOf(SMALL));
-    const decoder = new EvaluationDecoder();
+    const decoder = open();
     const problems = [
       second,
-      first.slice(0, -5),
+      first.slice(0, 100),
       '{}',
       '["other"]',
-      '["whole",2,{},{},{}]',
-      '["whole",1,{},["s",[[0,9]],null],{}]',
+      '["whole",1,{},{},{},{}]',
+      '["whole",2,{},19,["s",[[0,9]],null],{},{}]',
     ];
     for (const line of problems) expect(() => decoder.decode(line)).toThrow(RecordingError);
+    expect(() => new EvaluationDecoder().decode(first.slice(0, -5))).toThrow('torn');
     decoder.decode(first);
     expect(() => decoder.decode(third.replace(/\d+/, '[[]]'))).toThrow(RecordingError);
     expect(() => decoder.decode(second)).toThrow('does not begin with a whole frame');
@@ -143,13 +162,16 @@ describe('a recording', () => {
     const lines = linesOf(turnsOf({ ...SMALL, turns: 4 }));
     fc.assert(
       fc.property(fc.nat(lines.length - 1), fc.nat(), fc.string({ maxLength: 4 }), (index, place, text) => {
-        const decoder = new EvaluationDecoder();
+        const decoders = [new EvaluationDecoder(), new DecisionDecoder()];
         lines.forEach((line, at) => {
           const cut = place % line.length;
-          try {
-            decoder.decode(at === index ? line.slice(0, cut) + text + line.slice(cut + text.length) : line);
-          } catch (error) {
-            expect(error).toBeInstanceOf(RecordingError);
+          const read = at === index ? line.slice(0, cut) + text + line.slice(cut + text.length) : line;
+          for (const decoder of decoders) {
+            try {
+              decoder.decode(read);
+            } catch (error) {
+              expect(error).toBeInstanceOf(RecordingError);
+            }
           }
         });
       }),

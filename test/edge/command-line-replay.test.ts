@@ -72,7 +72,7 @@ it('shows the first difference and ends with status 1', async () => {
 
 it('passes over torn lines and what hangs on them, and says so', async () => {
   const folder = await recorded(evaluations(3), evaluations(2));
-  await writeFile(join(folder, '000000003.jsonl'), '["whole",1,{"at"\n["change",{},{}]\n');
+  await writeFile(join(folder, '000000003.jsonl'), '["whole",2,{"at"\n["change",{},{}]\n');
   const { status, out } = await run(`replay ${folder}`);
   expect(status).toBe(0);
   expect(out).toContain('2 lines cannot be read and are passed over\n5 evaluations');

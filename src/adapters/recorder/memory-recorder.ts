@@ -1,7 +1,7 @@
 // The recorder in memory, for the simulation and for tests: the last so many evaluations, as they are.
 // Not here: files (file-recorder), the compact form (core/recording).
 
-import type { Evaluation } from '../../core/evaluation.ts';
+import { decisionOn, type Evaluation } from '../../core/evaluation.ts';
 import type { GroupName } from '../../core/model.ts';
 import type { Recorder } from '../../ports/recorder.ts';
 
@@ -22,9 +22,8 @@ export function recordInMemory(keep = 10_000): MemoryRecorder {
     },
     async find(group: GroupName, at: string) {
       const atMs = Date.parse(at);
-      return evaluations.findLast(
-        (one) => Date.parse(one.at) <= atMs && one.decisions.some((decision) => decision.group === group),
-      );
+      const found = evaluations.findLast((one) => Date.parse(one.at) <= atMs && decisionOn(group, one) !== undefined);
+      return found && decisionOn(group, found);
     },
     async close() {},
   };
