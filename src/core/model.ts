@@ -276,6 +276,8 @@ export interface VmRecord {
   readonly hook?: { readonly sinceMs: number; readonly tries: number };
   /** It is launched to wait, or waits. Gone once it is taken. */
   readonly standby?: StandbyKind;
+  /** No agent answered in its guest before it was put to sleep: none is waited for when it is woken. */
+  readonly agentless?: boolean;
   /** When it was first in service; what `oldest` and warm-up go by. Absent: never yet. */
   readonly servedSinceMs?: number;
   /** Never chosen for removal by a policy. */

@@ -100,7 +100,7 @@ function drainsNow(active: readonly Member[], outdated: ReadonlySet<Member>, lea
   return { all: Math.max(serving, active.length - least - notYet), serving };
 }
 
-/** A launch has failed. Only those of the template that the refresh leads to count against it. */
+/** A launch has failed, or a VM was replaced as unhealthy. Only those of the template that the refresh leads to count against it. */
 export function noteRefreshFailure(durable: DurableMemory, record: VmRecord): DurableMemory {
   const { refresh } = durable;
   if (refresh === undefined || (refresh.state !== 'running' && refresh.state !== 'paused')) return durable;
@@ -143,7 +143,7 @@ function forward(
 ): RefreshMemory | undefined {
   const { failures } = before;
   if (failures >= refresh.failures) {
-    const reason = `${failures} ${failures === 1 ? 'launch' : 'launches'} of the new template failed`;
+    const reason = `${vmsText(failures)} of the new template failed`;
     const kept = withoutPause(before);
     if (refresh.onFailure === 'stop' || before.from === undefined) return { ...kept, state: 'stopped', reason };
     return { ...kept, state: 'rolling-back', reason, total: outdatedOf(input.active, before.from).length };

@@ -7,6 +7,7 @@ import type { NewEvent } from '../core/events.ts';
 import type { CpuSample, Memory, RefreshMemory } from '../core/memory.ts';
 import type { DomainObservation, GroupView, HostView, Snapshot, VmRecord } from '../core/model.ts';
 import type { Policy } from '../core/policy.ts';
+import { noteRefreshFailure } from '../core/refresh.ts';
 import { sampleCpu } from '../core/series.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ids } from '../ports/ids.ts';
@@ -168,7 +169,7 @@ export class Turn {
 
   #changeFor(
     decisions: readonly Decision[],
-    memory: Memory,
+    decided: Memory,
     decideMs: number,
     state: LedgerState,
     policies: ReadonlyMap<string, Policy>,
@@ -178,6 +179,7 @@ export class Turn {
     const putVms: VmRecord[] = [];
     const events: NewEvent[] = [];
     const kept: LoggedDecision[] = [];
+    let memory = decided;
     let { nextVmId } = state;
     const lastHost = decisions.flatMap(({ actions }) => actions).findLast((action) => action.kind === 'launch')?.host;
     for (const decision of decisions) {
@@ -218,6 +220,7 @@ export class Turn {
       putVms.push(...intents.putVms);
       events.push(...intents.events);
       nextVmId = intents.nextVmId;
+      memory = withReplaced(memory, decision, state.vms);
     }
     return {
       memory,
@@ -255,6 +258,19 @@ export class Turn {
     this.#keptShape.set(decision.group, shape);
     return isNew;
   }
+}
+
+/** VMs of a refresh's new template that are taken away because they are unhealthy count against it, as failed launches do. */
+function withReplaced(memory: Memory, { group, actions }: Decision, vms: LedgerState['vms']): Memory {
+  const own = memory[group];
+  if (own === undefined) return memory;
+  let { durable } = own;
+  for (const action of actions) {
+    if (action.kind !== 'drain' || action.because !== 'unhealthy') continue;
+    const record = vms.get(action.vmId);
+    if (record !== undefined) durable = noteRefreshFailure(durable, record);
+  }
+  return durable === own.durable ? memory : { ...memory, [group]: { ...own, durable } };
 }
 
 function nextSample(before: CpuSample | undefined, domain: DomainObservation): CpuSample | undefined {

@@ -112,7 +112,7 @@ describe('a rolling refresh', () => {
       return image?.path === NEW_IMAGE.path && bad > 1;
     };
     const decisions = world.turns(200, () => world.durable.refresh?.rolledBack === true);
-    expect(world.durable.refresh).toMatchObject({ state: 'stopped', reason: '2 launches of the new template failed' });
+    expect(world.durable.refresh).toMatchObject({ state: 'stopped', reason: '2 VMs of the new template failed' });
     expect(new Set(images(world))).toEqual(new Set([IMAGE.path]));
     expect(images(world)).toHaveLength(3);
     const previous = decisions.flatMap(({ actions }) => actions).filter((action) => 'template' in action);
@@ -132,7 +132,7 @@ describe('a rolling refresh', () => {
     const world = outdatedGroup(3, { onFailure: 'stop', failures: 1 });
     world.fails = () => true;
     const decisions = world.turns(30);
-    expect(decisions.at(-1)?.refresh?.text).toBe('Refresh stopped (1 launch of the new template failed).');
+    expect(decisions.at(-1)?.refresh?.text).toBe('Refresh stopped (1 VM of the new template failed).');
     expect(images(world)).toEqual([IMAGE.path, IMAGE.path, IMAGE.path]);
   });
 

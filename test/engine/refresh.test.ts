@@ -202,6 +202,25 @@ describe('failures', () => {
     await rig.stop();
   });
 
+  it('so do VMs of the new template that serve at first and then turn unhealthy', async () => {
+    const health = { check: READY, intervalMs: 1000, timeoutMs: 500, failures: 2, graceMs: 3000, budget: { vms: 1 } };
+    const withHealth = (flavor = SMALL) => ({ ...policyWith({}, { flavor }), health });
+    rig = await new Rig({ policies: [withHealth()] }).start();
+    await rig.run(10);
+    await rig.engine.setPolicy({ policy: withHealth(LARGER), file: 'web.yaml' });
+    for (let waited = 0; waited < 240 && !states().includes('rolling-back'); waited += 1) {
+      for (const { running, uuid, vcpus: count } of rig.host().domains(rig.clock.nowMs()))
+        if (running && count === 2) rig.host().trouble({ kind: 'unready', uuid, fromMs: rig.clock.nowMs() + 4000 });
+      await rig.run(0.5);
+    }
+    expect(states()).toEqual(['started', 'rolling-back']);
+    expect(rig.types().filter((type) => type === 'vm.unhealthy').length).toBeGreaterThanOrEqual(2);
+    expect(rig.engine.group('web')?.lastDecision?.refresh?.text).toContain('2 VMs of the new template failed');
+    await rig.run(30);
+    expect(vcpus()).toEqual([1, 1, 1]);
+    await rig.stop();
+  });
+
   it('stop leaves it where it is', async () => {
     await begin({ onFailure: 'stop' }, never);
     await rig.run(120);

@@ -147,6 +147,24 @@ describe('taking them', () => {
     await rig.stop();
   });
 
+  it.each(['paused', 'saved'] as const)(
+    'a %s one without an agent is put to sleep all the same, and not asked for it when it wakes',
+    async (kind) => {
+      rig = new Rig({ policies: [policyWith({ [kind]: 1 })] });
+      rig.host().trouble({ kind: 'agentless', fromMs: rig.clock.nowMs() });
+      await rig.start();
+      await rig.until('vm.standby', 60);
+      await rig.run(5);
+      const from = rig.events.length;
+      const askedMs = rig.clock.nowMs();
+      await rig.engine.setDesired('web', 2);
+      await rig.until('vm.launched', 5);
+      expect(launched(from)).toEqual([{ name: 'web-2', way: kind }]);
+      expect(rig.clock.nowMs() - askedMs).toBeLessThan(kind === 'paused' ? 150 : 700);
+      await rig.stop();
+    },
+  );
+
   it('a woken guest whose agent says nothing serves all the same after 3 s', async () => {
     await start({ paused: 1 });
     await rig.run(15);

@@ -117,6 +117,7 @@ export const vmRecord: z.ZodType<VmRecord> = z.object({
   template: z.string().exactOptional(),
   hook: z.object({ sinceMs: atMs, tries: z.int().nonnegative() }).exactOptional(),
   standby: z.exactOptional(oneOf<StandbyKind>(STANDBYS)),
+  agentless: z.boolean().exactOptional(),
   servedSinceMs: atMs.exactOptional(),
   isProtected: z.boolean().exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),

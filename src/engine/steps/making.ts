@@ -66,6 +66,8 @@ function personalise(record: VmRecord, context: StepContext): Promise<Outcome> {
   return orBooted(record, context, async () => {
     const { clock, hypervisor, signal } = context;
     const isFork = record.way === 'fork';
+    // Nobody is there to put its clock right.
+    if (record.agentless && !isFork) return (await answered(record, context)) ?? afterAnswer(record, context);
     // One that only stood still is asked while its clock is put right: it takes as long as the longer of the two.
     const asking = record.way === 'paused' ? answered(record, context).catch(() => AGAIN) : AGAIN;
     try {

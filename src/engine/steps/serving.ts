@@ -43,9 +43,9 @@ export const serving: Executors<'ask-hook' | 'enter' | 'give-up' | 'lost' | 'par
   park: async (record, { settled }, { clock, hypervisor, signal }) => {
     const { standby = 'stopped', uuid } = record;
     const isYoung = clock.nowMs() - record.changedAtMs < PARK_AGENT_MS;
+    const agentless = standby !== 'stopped' && !(await hypervisor.agentAnswers(uuid, PROBE_TIMEOUT_MS, signal));
     // Many a guest serves before its agent is there; one that sleeps before it is, would boot on when it is woken.
-    if (standby !== 'stopped' && isYoung && !(await hypervisor.agentAnswers(uuid, PROBE_TIMEOUT_MS, signal)))
-      return { kind: 'again', afterMs: AGENT_AGAIN_MS };
+    if (agentless && isYoung) return { kind: 'again', afterMs: AGENT_AGAIN_MS };
     if (standby === 'paused') await hypervisor.pause(uuid, signal);
     if (standby === 'saved') await hypervisor.save(uuid, signal);
     if (standby === 'stopped' && !settled) {
@@ -54,7 +54,7 @@ export const serving: Executors<'ask-hook' | 'enter' | 'give-up' | 'lost' | 'par
     }
     return {
       kind: 'moved',
-      record: inPhase(record, 'standby', clock.nowMs(), { step: 'parked' }),
+      record: { ...inPhase(record, 'standby', clock.nowMs(), { step: 'parked' }), ...(agentless && { agentless }) },
       events: [{ type: 'vm.standby', ...aboutVm(record), standby }],
       breaker: recordLaunchSuccess,
     };

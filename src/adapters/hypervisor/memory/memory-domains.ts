@@ -165,7 +165,7 @@ export class MemoryDomains {
 
   personalise(uuid: string, hostname: string, atMs: number): void {
     const guest = this.#mustRun('personalised', uuid);
-    if (guest.readyAtMs > atMs)
+    if (guest.readyAtMs > atMs || this.#options.script.hits('agentless', uuid, atMs))
       throw new Fault('busy', `host ${this.#options.host}: the agent of ${guest.name} does not answer`);
     guest.hostname = hostname;
   }

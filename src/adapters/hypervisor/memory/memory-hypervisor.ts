@@ -202,8 +202,10 @@ export class MemoryHypervisor implements Hypervisor {
   }
 
   agentAnswers(uuid: string, _timeoutMs: number, signal: AbortSignal): Promise<boolean> {
-    const serves = (atMs: number): boolean => this.#host.domains(atMs).some((one) => one.uuid === uuid && one.serves);
-    return this.#wire.call('agentAnswers', signal, serves);
+    return this.#wire.call('agentAnswers', signal, (atMs) => {
+      const serves = this.#host.domains(atMs).some((one) => one.uuid === uuid && one.serves);
+      return serves && !this.#host.script.hits('agentless', uuid, atMs);
+    });
   }
 
   pause(uuid: string, signal: AbortSignal): Promise<void> {

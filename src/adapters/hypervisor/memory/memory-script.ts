@@ -57,6 +57,7 @@ interface PerDomain extends Period {
  *   the answer was lost; `'half'`: a disk is left half-made that is listed as if it were good (createDisk only; else as `'before'`).
  * - `disk-full`: the pool has no space.
  * - `never-ready`: guests *started* in the period never serve. `unready`: guests do not serve *during* the period.
+ * - `agentless`: no agent answers in guests.
  * - `ignores-shutdown`: guests do not react when asked to shut down.
  * - `stats-absent`: cpuTimeNs is missing from observations. `metadata-absent`: the metadata is.
  */
@@ -72,12 +73,18 @@ export type Trouble =
     } & Period)
   | ({ readonly kind: 'disk-full' } & Period)
   | ({
-      readonly kind: 'never-ready' | 'unready' | 'ignores-shutdown' | 'stats-absent' | 'metadata-absent';
+      readonly kind: DomainTrouble;
     } & PerDomain);
 
 export type TroubleKind = Trouble['kind'];
 type TroubleOf<K extends TroubleKind> = Extract<Trouble, { readonly kind: K }>;
-export type DomainTrouble = 'never-ready' | 'unready' | 'ignores-shutdown' | 'stats-absent' | 'metadata-absent';
+export type DomainTrouble =
+  | 'never-ready'
+  | 'unready'
+  | 'agentless'
+  | 'ignores-shutdown'
+  | 'stats-absent'
+  | 'metadata-absent';
 
 export function untilOf(trouble: Trouble): number {
   return trouble.untilMs ?? Number.POSITIVE_INFINITY;
