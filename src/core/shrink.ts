@@ -5,7 +5,7 @@ import type { Membership } from './membership.ts';
 import type { Suspendable } from './memory.ts';
 import type { Rooms } from './placement/rooms.ts';
 import type { Policy } from './policy.ts';
-import type { Candidate } from './removal-order.ts';
+import { type Candidate, isLaunching, isServing } from './removal-order.ts';
 import { chooseVictims, type Victims } from './victims.ts';
 import { vmsText } from './wording.ts';
 
@@ -39,9 +39,10 @@ export function shrink(input: ShrinkInput): Shrunk {
     const text = `${vmsText(excess)} too many: removing is suspended.`;
     return { actions: [], limits: [{ limit: 'suspended', from: size - excess, to: size, text }], victims: [], text };
   }
-  const serving = candidates.filter(({ view }) => view.record.phase === 'in-service' && view.unhealthy === undefined);
-  const servingMax = Math.max(0, serving.length - min);
-  const victims = chooseVictims(candidates, { order: policy.removal, count: excess, servingMax, nowMs, rooms });
+  const inServiceMax = Math.max(0, candidates.filter((one) => !isLaunching(one)).length - min);
+  const servingMax = Math.max(0, candidates.filter(isServing).length - min);
+  const options = { order: policy.removal, count: excess, inServiceMax, servingMax, nowMs, rooms };
+  const victims = chooseVictims(candidates, options);
   const { chosen } = victims;
   const actions = chosen.map(({ record, unhealthy }): Action => {
     const drain = { kind: 'drain', group: policy.group, vmId: record.id, reason, because: 'size' } as const;

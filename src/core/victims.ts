@@ -10,7 +10,8 @@ import { durationText, percentText } from './wording.ts';
 export interface VictimOptions {
   readonly order: RemovalOrder;
   readonly count: number;
-  /** Of those in service and well, how many may go at the most. Absent: all. */
+  /** Of those in service, and of those in service and well, how many may go at the most. Absent: all. */
+  readonly inServiceMax?: number;
   readonly servingMax?: number;
   readonly nowMs: number;
   /** Needed for the order `fullest-host` alone. */
@@ -32,18 +33,22 @@ export interface Victims {
 /**
  * Launching VMs first, then unhealthy ones, then outdated ones, then the others by the policy's order; ties by id, newest first.
  * Never a protected one, nor one whose host does not answer or whose picture is older than its record. Of those that serve at most
- * `servingMax`: a VM that launches may yet fail, so it replaces none that serves before it does so itself.
+ * `servingMax`: a VM that launches may yet fail, so it replaces none that serves before it does so itself; nor, by `inServiceMax`, one
+ * that is unhealthy, when it is among the last: a check may be wrong.
  */
 export function chooseVictims(candidates: readonly Candidate[], options: VictimOptions): Victims {
   const count = Math.max(0, options.count);
-  const { servingMax = Number.POSITIVE_INFINITY } = options;
+  const { inServiceMax = Number.POSITIVE_INFINITY, servingMax = Number.POSITIVE_INFINITY } = options;
   const eligible = ranked(candidates.filter(isEligible), options.order, count, options.rooms);
   const wanted = eligible.slice(0, count);
-  let serving = 0;
+  let [inService, serving] = [0, 0];
   const chosen = wanted.filter((candidate) => {
-    if (!isServing(candidate)) return true;
-    serving += 1;
-    return serving <= servingMax;
+    if (isLaunching(candidate)) return true;
+    const serves = isServing(candidate);
+    if (inService >= inServiceMax || (serves && serving >= servingMax)) return false;
+    inService += 1;
+    if (serves) serving += 1;
+    return true;
   });
   const taken = new Set(chosen);
   const short = count - wanted.length;

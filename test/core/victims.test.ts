@@ -130,6 +130,23 @@ describe('chooseVictims', () => {
     ]);
   });
 
+  it('an unhealthy one is not taken when it is among the last in service: its check may be wrong', () => {
+    const sick = (id: number): Candidate => {
+      const made = candidate(id, 10);
+      return { ...made, view: { ...made.view, unhealthy: 'no answer' } };
+    };
+    const launching = { ...candidate(3, undefined, { phase: 'launching' }), hostUp: false };
+    const options = { order: { kind: 'idlest' }, nowMs: NOW_MS, count: 1 } as const;
+    expect(chooseVictims([sick(1), launching], { ...options, inServiceMax: 0, servingMax: 0 })).toMatchObject({
+      chosen: [],
+      needed: 1,
+    });
+    expect(chooseVictims([sick(1), sick(2)], { ...options, count: 2, inServiceMax: 1, servingMax: 0 })).toMatchObject({
+      chosen: [{ record: { id: 2 } }],
+      needed: 1,
+    });
+  });
+
   it('counts why fewer go than should', () => {
     const candidates = [
       candidate(1, 5),
