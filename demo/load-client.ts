@@ -131,7 +131,7 @@ export class LoadClient {
   #learn(event: LoggedEvent): void {
     if (this.#options.front !== undefined || !('vm' in event) || event.group !== this.#options.group) return;
     const { id, name } = event.vm;
-    if (event.type === 'vm.launched' || event.type === 'vm.returned') {
+    if (event.type === 'vm.launched' || event.type === 'vm.returned' || event.type === 'vm.migrated') {
       const endpoint = event.type === 'vm.launched' ? event.endpoint : event.vm.endpoint;
       if (endpoint) this.#add(id, { vm: name, endpoint });
     } else if (event.type !== 'vm.launching' && event.type !== 'vm.adopted') this.#remove(id);

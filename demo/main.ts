@@ -5,6 +5,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { parseArgs, styleText } from 'node:util';
 import { stopEmbeddedHost } from '../src/adapters/hypervisor/embedded/embedded-host.ts';
+import { clusterDemo } from './cluster/cluster-demo.ts';
 import { DaemonApi } from './daemon-api.ts';
 import { type DaemonProcess, freePort, startDaemon } from './daemon-process.ts';
 import { BALANCER, configText, type DemoFiles, policyText, serveArguments, writeDemoFiles } from './demo-config.ts';
@@ -22,9 +23,10 @@ import { Story } from './story.ts';
 import { summarise, type Verdict } from './summary.ts';
 import { timelineOf } from './timeline.ts';
 
-const USAGE = `npm run demo -- [--haproxy] [--fast] [--keep] [--out DIR] [--port N]
+const USAGE = `npm run demo -- [--haproxy | --cluster] [--fast] [--keep] [--out DIR] [--port N]
 
   --haproxy   clients know only a HAProxy in front; one VM is killed by hand, and nobody notices
+  --cluster   the story of a virtual cluster: two users, four nodes on two hosts, an MPI program
   --fast      a shorter story, under 90 s
   --keep      leave the daemon and the VMs running for a look around
   --out DIR   where plots, logs and the summary go (default: output-log)
@@ -32,6 +34,7 @@ const USAGE = `npm run demo -- [--haproxy] [--fast] [--keep] [--out DIR] [--port
 `;
 
 interface DemoOptions {
+  readonly cluster: boolean;
   readonly haproxy: boolean;
   readonly fast: boolean;
   readonly keep: boolean;
@@ -165,6 +168,7 @@ To stop:
 function readOptions(): DemoOptions | undefined {
   const { values } = parseArgs({
     options: {
+      cluster: { type: 'boolean', default: false },
       haproxy: { type: 'boolean', default: false },
       fast: { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
@@ -176,8 +180,9 @@ function readOptions(): DemoOptions | undefined {
   if (values.help) return undefined;
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`--port ${values.port}: wanted 1 to 65535`);
-  const { fast, haproxy, keep } = values;
-  return { haproxy, fast, keep, out: resolve(values.out), port };
+  const { cluster, fast, haproxy, keep } = values;
+  if (cluster && (haproxy || keep)) throw new Error('--cluster goes with --fast, --out and --port only');
+  return { cluster, haproxy, fast, keep, out: resolve(values.out), port };
 }
 
 async function main(): Promise<number> {
@@ -200,7 +205,8 @@ async function main(): Promise<number> {
     });
   }
   const port = options.port === 0 ? await freePort() : options.port;
-  return (await demo({ ...options, port }, interrupted.signal)) ? 0 : 1;
+  const play = options.cluster ? clusterDemo : demo;
+  return (await play({ ...options, port }, interrupted.signal)) ? 0 : 1;
 }
 
 process.exitCode = await main();

@@ -27,8 +27,13 @@ export interface GuestImage extends GuestImageManifest {
   readonly built: boolean;
 }
 
+/** `mpi`: also ssh, MPICH and a C compiler, for the nodes of virtual clusters. */
+export type GuestImageKind = 'backend' | 'mpi';
+
 export interface BuildGuestImageOptions {
   outDir: string;
+  /** Default `backend`. */
+  kind?: GuestImageKind;
   log?: (line: string) => void;
   signal?: AbortSignal;
 }

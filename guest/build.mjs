@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { packCpio } from './cpio.mjs';
 import { extractKernel } from './kernel-image.mjs';
 import { collectModules } from './kernel-modules.mjs';
+import { fillMpi, mpiPackages } from './mpi.mjs';
 import { Apt, requirePrograms } from './packages.mjs';
 
 const run = promisify(execFile);
@@ -71,18 +72,22 @@ const USER_NETWORK_ARGS = ['virtscale.ip=10.0.2.15/24,10.0.2.2,10.0.2.3'];
 const BUSYBOX_LINKS =
   'sh ash awk basename cat chmod cp cut date dd df dirname dmesg du echo env expr false find free fsfreeze grep head ' +
   'hostname hwclock id ifconfig ip kill less ln ls lsmod mkdir mknod mount mv nc nproc ping printf ps pwd rm route sed ' +
-  'seq sleep sort stat sync tail tar tee test top touch tr true udhcpc umount uname uniq uptime usleep vi wc wget which ' +
+  'seq setsid sleep sort stat sync tail tar tee test top touch tr true udhcpc umount uname uniq uptime usleep vi wc wget which ' +
   'xargs';
-const ROOT_DISK_SIZE = '64M';
+/** What differs between the images. `mpi`: also ssh, MPICH and a C compiler, for the nodes of virtual clusters. */
+const KINDS = {
+  backend: { diskSize: '64M', memoryMiB: { least: 96, suggested: 128 } },
+  mpi: { diskSize: '1G', memoryMiB: { least: 192, suggested: 256 } },
+};
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 /** SHA-256 over everything the image is made from, except the packages: another hash is another image. */
 export function sourceHash() {
   const hash = createHash('sha256');
-  for (const folder of ['.', 'src', 'rootfs']) {
+  for (const folder of ['.', 'src', 'rootfs', 'mpi']) {
     for (const name of readdirSync(join(HERE, folder)).sort()) {
-      if (/\.(mjs|c|h|sh)$|^shutdown$/.test(name))
+      if (/\.(mjs|c|h|sh)$|^(shutdown|rc|mpicc|mpirun|ssh)$/.test(name))
         hash.update(`${folder}/${name}\0`).update(readFileSync(join(HERE, folder, name)));
     }
   }
@@ -90,11 +95,12 @@ export function sourceHash() {
 }
 
 /** The manifest of a finished image made from these very sources, or undefined. */
-async function readManifest(outDir, sources) {
+async function readManifest(outDir, sources, kind) {
   try {
     const manifest = JSON.parse(await readFile(join(outDir, 'image.json'), 'utf8'));
     const whole = Object.keys(manifest.files ?? {}).every((name) => existsSync(join(outDir, name)));
-    return manifest.format === FORMAT && manifest.sources === sources && whole ? manifest : undefined;
+    const fits = manifest.format === FORMAT && manifest.sources === sources && manifest.name === kind;
+    return fits && whole ? manifest : undefined;
   } catch {
     return undefined;
   }
@@ -109,7 +115,7 @@ async function sharedLibraries(program) {
   const { stdout } = await run('ldd', [program]);
   const missing = [...stdout.matchAll(/^\s*(\S+) => not found/gm)].map((m) => m[1]);
   if (missing.length > 0) {
-    throw new Error(`the guest agent needs ${missing.join(', ')}: install qemu-system-x86, which brings them`);
+    throw new Error(`${basename(program)} needs ${missing.join(', ')}: install qemu-system-x86, which brings them`);
   }
   const libraries = [...stdout.matchAll(/=> (\/\S+)/g)].map((m) => m[1]);
   const loader = /^\s*(\/lib\S*ld-linux\S*)/m.exec(stdout)?.[1] ?? '/lib64/ld-linux-x86-64.so.2';
@@ -155,15 +161,21 @@ async function fillRoot(root, { init, backend, unpacked, modules }) {
   await writeFile(join(root, 'etc/group'), 'root:x:0:\n');
   const agent = join(unpacked, 'usr/sbin/qemu-ga');
   await put(agent, 'sbin/qemu-ga');
-  const { libraries, loader } = await sharedLibraries(agent);
-  for (const library of libraries) await put(library, join('lib/x86_64-linux-gnu', basename(library)));
+  // This machine's own, from the package that has mke2fs: a root disk that has grown is taken into use with it.
+  const resize = ['/usr/sbin/resize2fs', '/sbin/resize2fs'].find(existsSync);
+  if (resize === undefined) throw new Error('the guest image needs the program resize2fs (package e2fsprogs)');
+  await put(resize, 'sbin/resize2fs');
+  const { libraries: agents, loader } = await sharedLibraries(agent);
+  const { libraries: resizes } = await sharedLibraries(resize);
+  for (const library of new Set([...agents, ...resizes]))
+    await put(library, join('lib/x86_64-linux-gnu', basename(library)));
   await put(loader, join('lib64', basename(loader)));
   for (const { name, data } of modules) await writeFile(join(root, 'modules-late', `${name}.ko`), data);
   const order = modules.map(({ name }) => `/modules-late/${name}.ko\n`).join('');
   await writeFile(join(root, 'modules-late/order'), order);
 }
 
-async function makeDisk(root, work, target, signal) {
+async function makeDisk(root, work, target, { diskSize, signal }) {
   const raw = join(work, 'root.raw');
   const path = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
   const ext4 = [
@@ -180,13 +192,13 @@ async function makeDisk(root, work, target, signal) {
     '-d',
     root,
     raw,
-    ROOT_DISK_SIZE,
+    diskSize,
   ];
   await run('mke2fs', ext4, { signal, env: { ...process.env, PATH: path } });
   await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, target], { signal });
 }
 
-async function buildInto(out, work, { log, signal, sources }) {
+async function buildInto(out, work, { kind, log, signal, sources }) {
   const apt = new Apt({ folder: work, log, signal });
   const unpacked = join(work, 'unpacked');
   let kernel = await apt.findKernel();
@@ -196,16 +208,20 @@ async function buildInto(out, work, { log, signal, sources }) {
   }
   if (kernel === undefined)
     throw new Error('apt knows no kernel package (linux-image-cloud-amd64 or linux-image-virtual)');
-  const names = [...kernel.packages, 'qemu-guest-agent', 'busybox-static'];
-  log(`fetching ${names.join(', ')}`);
+  const fetchAll = async () => {
+    const more = kind === 'mpi' ? await mpiPackages(apt) : [];
+    const names = [...kernel.packages, 'qemu-guest-agent', 'busybox-static', ...more];
+    log(`fetching ${names.join(', ')}`);
+    return await apt.unpack(names, unpacked);
+  };
   let packages;
   try {
-    packages = await apt.unpack(names, unpacked);
+    packages = await fetchAll();
   } catch (error) {
     if (signal?.aborted || apt.private) throw error;
     await apt.usePrivateLists();
     kernel = (await apt.findKernel()) ?? kernel;
-    packages = await apt.unpack([...kernel.packages, 'qemu-guest-agent', 'busybox-static'], unpacked);
+    packages = await fetchAll();
   }
 
   log('compiling the backend and init');
@@ -222,7 +238,9 @@ async function buildInto(out, work, { log, signal, sources }) {
   await writeInitramfs(join(out, 'initrd.img'), init, early);
   const root = join(work, 'root');
   await fillRoot(root, { init, backend, unpacked, modules: late });
-  await makeDisk(root, work, join(out, 'root.qcow2'), signal);
+  if (kind === 'mpi') await fillMpi(root, { unpacked, scripts: join(HERE, 'mpi'), signal });
+  const { diskSize, memoryMiB } = KINDS[kind];
+  await makeDisk(root, work, join(out, 'root.qcow2'), { diskSize, signal });
   const packed = await readFile(join(unpacked, 'boot', `vmlinuz-${version}`));
   const kernelFile = extractKernel(packed);
   const kernelName = kernelFile ? 'vmlinux' : 'vmlinuz';
@@ -235,14 +253,14 @@ async function buildInto(out, work, { log, signal, sources }) {
   }
   const manifest = {
     format: FORMAT,
-    name: 'backend',
+    name: kind,
     kernelVersion: version,
     kernel: kernelName,
     initrd: 'initrd.img',
     disk: 'root.qcow2',
     kernelArgs: KERNEL_ARGS.join(' '),
     userNetworkArgs: USER_NETWORK_ARGS.join(' '),
-    memoryMiB: { least: 96, suggested: 128 },
+    memoryMiB,
     httpPort: 80,
     builtFrom: packages.sort(),
     sources,
@@ -253,29 +271,29 @@ async function buildInto(out, work, { log, signal, sources }) {
 }
 
 /** Puts the finished folder in its place. Whoever is second with the same image uses the first one's. */
-async function publish(made, outDir, sources) {
+async function publish(made, outDir, sources, kind) {
   const old = `${made}.old`;
   if (existsSync(outDir)) await rename(outDir, old).catch(() => {});
   try {
     await rename(made, outDir);
   } catch (error) {
-    if ((await readManifest(outDir, sources)) === undefined) throw error;
+    if ((await readManifest(outDir, sources, kind)) === undefined) throw error;
   }
   await rm(old, { recursive: true, force: true });
 }
 
 /**
  * Makes sure that `outDir` holds the guest image of these sources; builds it when it does not (a few seconds, and about
- * 30 MB of packages from the distribution's mirror).
+ * 30 MB of packages from the distribution's mirror; of the kind `mpi` some 20 s and 90 MB).
  *
- * @param {{ outDir: string, log?: (line: string) => void, signal?: AbortSignal }} options
+ * @param {{ outDir: string, kind?: 'backend' | 'mpi', log?: (line: string) => void, signal?: AbortSignal }} options
  * @returns {Promise<object>} image.json with the folder and `built`; see build.d.mts
  * @throws Error naming the missing program, the package that cannot be had, or the step that failed
  */
-export async function buildGuestImage({ outDir, log = () => {}, signal }) {
+export async function buildGuestImage({ outDir, kind = 'backend', log = () => {}, signal }) {
   const target = resolve(outDir);
   const sources = sourceHash();
-  const present = await readManifest(target, sources);
+  const present = await readManifest(target, sources, kind);
   if (present !== undefined) return { ...present, dir: target, built: false };
   if (process.arch !== 'x64') throw new Error(`the guest image is for x86-64 machines; this one is ${process.arch}`);
   requirePrograms({
@@ -293,8 +311,8 @@ export async function buildGuestImage({ outDir, log = () => {}, signal }) {
   try {
     const made = join(work, 'image');
     await mkdir(made, { mode: 0o755 });
-    const manifest = await buildInto(made, work, { log, signal, sources });
-    await publish(made, target, sources);
+    const manifest = await buildInto(made, work, { kind, log, signal, sources });
+    await publish(made, target, sources, kind);
     log(`guest image ready: kernel ${manifest.kernelVersion}, ${((Date.now() - started) / 1000).toFixed(1)} s`);
     return { ...manifest, dir: target, built: true };
   } finally {
@@ -303,13 +321,13 @@ export async function buildGuestImage({ outDir, log = () => {}, signal }) {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(resolve(process.argv[1])).href) {
-  const outDir = process.argv[2];
-  if (outDir === undefined || outDir.startsWith('-')) {
-    console.error('usage: node guest/build.mjs FOLDER   builds the guest image into FOLDER');
+  const [outDir, kind = 'backend'] = process.argv.slice(2);
+  if (outDir === undefined || outDir.startsWith('-') || !(kind in KINDS)) {
+    console.error('usage: node guest/build.mjs FOLDER [backend|mpi]   builds the guest image into FOLDER');
     process.exit(2);
   }
   try {
-    await buildGuestImage({ outDir, log: (line) => console.log(line) });
+    await buildGuestImage({ outDir, kind, log: (line) => console.log(line) });
   } catch (error) {
     console.error(`guest image: ${error instanceof Error ? error.message : error}`);
     process.exit(1);

@@ -9,13 +9,15 @@ import type { LoadedConfig } from './read-config.ts';
 
 /** Throws `PlacementModuleError`. */
 export async function settingsOf({ config, flavors }: LoadedConfig): Promise<FabricSettings> {
-  const { placement, quota = {} } = config;
+  const { placement, quota = {}, rebalance, users } = config;
   return {
     placements: await loadPlacements(placement),
     ...(placement !== undefined && { placement: placement.algorithm }),
+    ...(rebalance !== undefined && { rebalance }),
     traits: hostTraitsOf(config),
     flavors,
     quota,
+    users,
   };
 }
 

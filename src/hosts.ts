@@ -70,9 +70,19 @@ export class Hosts {
       this.#lazy.push(hypervisor);
       return { hypervisor, uri: 'embedded' };
     }
-    const { name, uri, pool } = host;
+    const { migrationUri, name, pool, uri } = host;
+    const sharedStorage = pool.shared;
     const network: GuestNetwork = host.network.kind === 'forward' ? forward(host.network.prefix) : host.network;
-    return { hypervisor: new LibvirtHypervisor({ host: name, uri, clock: this.#clock, pool, network }), uri };
+    const hypervisor = new LibvirtHypervisor({
+      host: name,
+      uri,
+      clock: this.#clock,
+      pool,
+      network,
+      ...(migrationUri !== undefined && { migrationUri }),
+      ...(sharedStorage !== undefined && { sharedStorage }),
+    });
+    return { hypervisor, uri };
   }
 
   async #bringUp({ name, forwardPrefix }: Extract<HostConfig, { kind: 'embedded' }>): Promise<Hypervisor> {
@@ -109,12 +119,17 @@ export class Hosts {
 
   /** All embedded hosts share what is built. Returns the kernel arguments that guests need on the user-mode network. */
   async #buildImages(log: (line: string) => void): Promise<string> {
-    const wanted = this.#config.images.flatMap((image) => (image.kind === 'built' ? [image.name] : []));
+    const wanted = this.#config.images.filter((image) => image.kind === 'built');
     if (wanted.length === 0) return '';
     const dir = await makeImagesFolder(this.#config.stateDir, process.getuid?.() === 0);
-    const built = await ensureGuestImage({ dir, log, signal: this.#stop.signal });
-    for (const name of wanted) await this.#onBuilt(imageOf(name, built));
-    return built.userNetworkArgs;
+    const { signal } = this.#stop;
+    let args = '';
+    for (const { guest: kind, name } of wanted) {
+      const built = await ensureGuestImage({ dir, kind, log, signal });
+      await this.#onBuilt(imageOf(name, built));
+      args = built.userNetworkArgs;
+    }
+    return args;
   }
 }
 

@@ -7,7 +7,10 @@
  *
  * Kernel command line:
  *   virtscale.ip=ADDRESS/BITS,GATEWAY,DNS   a fixed address, for a network that is private to the VM (QEMU user mode);
- *                                           without it the guest asks by DHCP */
+ *                                           without it the guest asks by DHCP
+ *   virtscale.net=MAC/ADDRESS/BITS[/MTU]    a fixed address on the card with that address; may stand there several times
+ *
+ * A file /etc/rc is run once everything else is up, with its output in /run/rc.log. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -133,6 +136,43 @@ static void set_address(int fd, unsigned long request, const char *name, in_addr
   struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = address};
   memcpy(&r.ifr_addr, &in, sizeof in);
   if (ioctl(fd, request, &r) != 0) dprintf(1, "guest: address: %m\n");
+}
+
+static int card_with(const char *mac, char *name) {
+  DIR *d = opendir("/sys/class/net");
+  int found = 0;
+  for (struct dirent *e; d && !found && (e = readdir(d));) {
+    char path[300], address[32];
+    snprintf(path, sizeof path, "/sys/class/net/%s/address", e->d_name);
+    if (e->d_name[0] == '.' || strlen(e->d_name) >= IFNAMSIZ || !read_file(path, address, sizeof address)) continue;
+    if ((found = strcasecmp(address, mac) == 0)) strcpy(name, e->d_name);
+  }
+  if (d) closedir(d);
+  return found;
+}
+
+static void start_cluster_networks(const char *cmdline) {
+  static const char key[] = "virtscale.net=";
+  char mac[18], address[32], name[IFNAMSIZ];
+  int bits, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq mtu;
+  for (const char *at = cmdline; (at = strstr(at, key));) {
+    at += sizeof key - 1;
+    mtu.ifr_mtu = 0;
+    if (sscanf(at, "%17[0-9a-fA-F:]/%31[0-9.]/%d/%d", mac, address, &bits, &mtu.ifr_mtu) < 3 || bits < 1 || bits > 32) continue;
+    if (!card_with(mac, name)) {
+      dprintf(1, "guest: no card %s\n", mac);
+      continue;
+    }
+    strcpy(mtu.ifr_name, name);
+    if (mtu.ifr_mtu > 0) ioctl(fd, SIOCSIFMTU, &mtu);
+    interface_flags(fd, name, IFF_UP | IFF_RUNNING);
+    set_address(fd, SIOCSIFADDR, name, inet_addr(address));
+    set_address(fd, SIOCSIFNETMASK, name, htonl(0xffffffffu << (32 - bits)));
+    /* Programs that keep to one network are told the first. */
+    if (access("/run/virtscale-net", F_OK) != 0) write_file("/run/virtscale-net", name);
+  }
+  close(fd);
 }
 
 static pid_t dhcp; /* 0: not wanted */
@@ -270,15 +310,19 @@ int main(void) {
   sigaction(SIGUSR1, &act, NULL);
   sigaction(SIGUSR2, &act, NULL);
   reboot(RB_DISABLE_CAD);
-  setenv("PATH", "/bin:/sbin", 1);
+  setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin", 1);
+  setenv("HOME", "/root", 1);
   mount("run", "/run", "tmpfs", 0, "mode=755");
   read_file("/proc/cmdline", cmdline, sizeof cmdline);
   start_network(cmdline);
+  start_cluster_networks(cmdline);
   char *const backend[] = {"/bin/backend", "80", NULL};
   pid_t backend_pid = spawn(backend, NULL);
   mount("tmp", "/tmp", "tmpfs", 0, NULL);
   if (read_file("/sys/class/dmi/id/product_serial", name, sizeof name)) sethostname(name, strlen(name));
   load_modules("/modules-late/order");
+  char *const rc[] = {"/bin/sh", "/etc/rc", NULL};
+  if (access("/etc/rc", R_OK) == 0) spawn(rc, "/run/rc.log");
   say("up");
   watch_over(backend, backend_pid);
 }

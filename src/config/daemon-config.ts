@@ -1,7 +1,8 @@
 // The daemon's configuration as everyone may trust it: checked, all defaults filled in. Not here: reading it (daemon-file).
 
 import type { Amounts, Flavor, HostTraits, Image, PlacementName } from '../core/model.ts';
-import type { Quota } from '../core/verify-create.ts';
+import type { RebalanceSettings } from '../core/rebalance.ts';
+import type { Quota } from '../core/user.ts';
 import type { FileImageSource } from './image-source.ts';
 import type { ListenAddress } from './listen.ts';
 
@@ -32,7 +33,14 @@ type HostAccess =
       readonly name: string;
       readonly uri: string;
       /** The storage pool for the VMs' disks; with a `path`, a folder pool that is made when absent. */
-      readonly pool: { readonly name: string; readonly path?: string };
+      readonly pool: {
+        readonly name: string;
+        readonly path?: string;
+        /** Hosts whose pools say the same have the same files in them. */
+        readonly shared?: string;
+      };
+      /** How other hosts' libvirt reaches this one. Absent: derived from `uri`. */
+      readonly migrationUri?: string;
       readonly network: NetworkConfig;
     };
 
@@ -49,8 +57,8 @@ export type ImageConfig =
       /** Lower-case hex. */
       readonly sha256?: string;
     }
-  /** The guest that virtscale builds by itself. */
-  | { readonly kind: 'built'; readonly name: string };
+  /** A guest that virtscale builds by itself, for embedded hosts. `mpi`: with ssh, MPI and a compiler, for virtual clusters. */
+  | { readonly kind: 'built'; readonly name: string; readonly guest: 'backend' | 'mpi' };
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -107,6 +115,14 @@ export type BalancerConfig =
       readonly reload?: readonly string[];
     };
 
+/** People who share the hosts. */
+export interface UsersConfig {
+  /** Anybody who reaches the address may become a user. */
+  readonly signUp: boolean;
+  /** What each new user may have; can be changed for each. */
+  readonly quota: Quota;
+}
+
 /** Evaluations kept for `why` and `replay`. */
 export type RecordConfig = { readonly keepBytes: number } | 'off';
 
@@ -128,8 +144,11 @@ export interface DaemonConfig {
   readonly flavors: readonly Flavor[];
   /** What each owner may have at a time of VMs without a group. */
   readonly quota?: Quota;
+  readonly users: UsersConfig;
   /** Absent: `least-loaded`, with the overcommit of DEFAULT_TRAITS. */
   readonly placement?: PlacementConfig;
+  /** Absent: VMs stay on the hosts they are on. */
+  readonly rebalance?: RebalanceSettings;
   readonly log: { readonly level: LogLevel };
   /** How many events are kept. */
   readonly events: { readonly keep: number };

@@ -84,7 +84,9 @@ function assemble(raw: RawDaemon, sources: DaemonSources, yaml: YamlText | undef
       images: imagesOf(raw, hosts, base),
       flavors: raw.flavors ?? DEFAULT_FLAVORS,
       ...(raw.quota !== undefined && { quota: raw.quota }),
+      users: { signUp: raw.users?.signUp ?? false, quota: raw.users?.quota ?? {} },
       ...(placement !== undefined && { placement }),
+      ...(raw.rebalance !== undefined && { rebalance: raw.rebalance }),
       log: { level: raw.log?.level ?? 'info' },
       events: { keep: raw.events?.keep ?? DEFAULT_EVENTS_KEEP },
       ...(raw.prometheus !== undefined && {
@@ -137,27 +139,40 @@ type RawHost = NonNullable<RawDaemon['hosts']>[number];
 function hostsOf(raw: readonly RawHost[], base: string): readonly HostConfig[] {
   const chosen = raw.flatMap(({ network }) => (network?.kind === 'forward' ? [network.prefix] : []));
   const free = freeForwardPrefixes(chosen);
-  return raw.map(({ name, uri, pool, network, labels, reserved, overcommit }) => {
+  return raw.map(({ name, uri, pool, network, migrationUri, labels, reserved, overcommit }) => {
     const said: HostPlacement = {
       ...(labels !== undefined && { labels }),
       ...(reserved !== undefined && { reserved }),
       ...(overcommit !== undefined && { overcommit }),
     };
-    if (uri !== undefined) return { ...libvirtHost({ name, uri, pool, network }, base), ...said };
+    if (uri !== undefined) return { ...libvirtHost({ name, uri, pool, network, migrationUri }, base), ...said };
     const forwardPrefix = network?.kind === 'forward' ? network.prefix : free.next().value;
     return { kind: 'embedded', name, forwardPrefix, ...said };
   });
 }
 
 function libvirtHost(
-  { name, uri, pool, network }: Pick<RawHost, 'name' | 'pool' | 'network'> & { readonly uri: string },
+  {
+    name,
+    uri,
+    pool,
+    network,
+    migrationUri,
+  }: Pick<RawHost, 'name' | 'pool' | 'network' | 'migrationUri'> & {
+    readonly uri: string;
+  },
   base: string,
 ): HostConfig {
   return {
     kind: 'libvirt',
     name,
     uri,
-    pool: { name: pool?.name ?? 'default', ...(pool?.path !== undefined && { path: resolve(base, pool.path) }) },
+    pool: {
+      name: pool?.name ?? 'default',
+      ...(pool?.path !== undefined && { path: resolve(base, pool.path) }),
+      ...(pool?.shared !== undefined && { shared: pool.shared }),
+    },
+    ...(migrationUri !== undefined && { migrationUri }),
     network: network ?? { kind: 'network', name: 'default' },
   };
 }
@@ -178,11 +193,12 @@ function placementOf(raw: NonNullable<RawDaemon['placement']>, base: string): Pl
 function imagesOf(raw: RawDaemon, hosts: readonly HostConfig[], base: string): readonly ImageConfig[] {
   const listed = (raw.images ?? []).map((image) => imageOf(image, base));
   const builds = hosts.some(({ kind }) => kind === 'embedded') && !raw.images?.some(({ name }) => name === BUILT_IMAGE);
-  return builds ? [{ kind: 'built', name: BUILT_IMAGE }, ...listed] : listed;
+  return builds ? [{ kind: 'built', name: BUILT_IMAGE, guest: 'backend' }, ...listed] : listed;
 }
 
 function imageOf(raw: NonNullable<RawDaemon['images']>[number], base: string): ImageConfig {
-  const { name, path, source: written = '', sha256, format, kernel, initrd, args = '' } = raw;
+  const { name, path, source: written = '', built, sha256, format, kernel, initrd, args = '' } = raw;
+  if (built !== undefined) return { kind: 'built', name, guest: built };
   if (path === undefined) {
     const source = readImageSource(written, base);
     if (!source.ok) throw new Error(`the form of ${name}'s source was not checked: ${source.reason}`);

@@ -2,7 +2,8 @@
 
 import { z } from 'zod';
 import type { Flavor } from '../core/model.ts';
-import type { Quota } from '../core/verify-create.ts';
+import { DEFAULT_REBALANCE, type RebalanceSettings } from '../core/rebalance.ts';
+import type { Quota } from '../core/user.ts';
 import { balancer } from './balancer-schema.ts';
 import { LOG_LEVELS, type NetworkConfig, type RecordConfig, WITHOUT_TOKEN } from './daemon-config.ts';
 import { readImageSource } from './image-source.ts';
@@ -79,7 +80,8 @@ const host = strict({
   name,
   uri: uri.optional(),
   embedded: z.boolean().optional(),
-  pool: strict({ name: textUpTo(100), path: filePath.optional() }).optional(),
+  pool: strict({ name: textUpTo(100), path: filePath.optional(), shared: name.optional() }).optional(),
+  migrationUri: uri.optional(),
   network: network.optional(),
   ...hostPlacement,
 }).superRefine((raw, context) => {
@@ -88,6 +90,7 @@ const host = strict({
     refuse(context, [], `needs either uri or embedded: true; it has ${has}`);
   }
   if (raw.embedded !== true) return;
+  if (raw.migrationUri !== undefined) refuse(context, ['migrationUri'], 'is known of an embedded host; leave this out');
   if (raw.pool !== undefined) refuse(context, ['pool'], 'an embedded host has a pool of its own; leave this out');
   if (raw.network !== undefined && raw.network.kind !== 'forward') {
     refuse(context, ['network'], 'an embedded host can only forward ports: network: { forward: 127.0.1 }');
@@ -108,16 +111,23 @@ const image = strict({
   name,
   path: filePath.optional(),
   source: imageSource.optional(),
+  built: oneOf(['backend', 'mpi']).optional(),
   sha256: sha256.optional(),
   format: oneOf(['qcow2', 'raw']).optional(),
   kernel: filePath.optional(),
   initrd: filePath.optional(),
   args: textUpTo(2000).optional(),
 }).superRefine((raw, context) => {
-  if ((raw.path === undefined) === (raw.source === undefined)) {
-    const has = raw.path === undefined ? 'neither' : 'both';
-    const which = 'path (it lies on every host already) or source (virtscale brings it there)';
-    refuse(context, [], `needs either ${which}; it has ${has}`);
+  const from = (['path', 'source', 'built'] as const).filter((key) => raw[key] !== undefined);
+  if (from.length !== 1) {
+    const which =
+      'path (it lies on every host already), source (virtscale brings it there) or built (virtscale builds it)';
+    refuse(context, [], `needs one of ${which}; it has ${from.length === 0 ? 'none' : from.join(' and ')}`);
+  }
+  if (raw.built !== undefined) {
+    const more = (['sha256', 'format', 'kernel', 'initrd', 'args'] as const).find((key) => raw[key] !== undefined);
+    if (more !== undefined) refuse(context, [more], 'is known of an image that virtscale builds; leave this out');
+    return;
   }
   if (raw.path === undefined && raw.source !== undefined) {
     const direct = (['kernel', 'initrd', 'args'] as const).find((key) => raw[key] !== undefined);
@@ -144,14 +154,25 @@ const flavor = strict({
   disk: sizeBetween(1, 64 * MIB_PER_GIB * MIB_PER_GIB)
     .refine((mib) => mib % MIB_PER_GIB === 0, { error: 'must be whole GiB, such as 10G' })
     .optional(),
-}).transform(
-  (raw): Flavor => ({
-    name: raw.name,
-    vcpus: raw.vcpus,
-    memoryMiB: raw.memory,
-    ...(raw.disk !== undefined && { diskGiB: raw.disk / MIB_PER_GIB }),
-  }),
-);
+  maxVcpus: wholeBetween(1, 256).optional(),
+  maxMemory: sizeBetween(16, 16 * MIB_PER_GIB * MIB_PER_GIB).optional(),
+  spareNics: wholeBetween(0, 16).optional(),
+})
+  .superRefine((raw, context) => {
+    if ((raw.maxVcpus ?? raw.vcpus) < raw.vcpus) refuse(context, ['maxVcpus'], 'must not be less than vcpus');
+    if ((raw.maxMemory ?? raw.memory) < raw.memory) refuse(context, ['maxMemory'], 'must not be less than memory');
+  })
+  .transform(
+    (raw): Flavor => ({
+      name: raw.name,
+      vcpus: raw.vcpus,
+      memoryMiB: raw.memory,
+      ...(raw.disk !== undefined && { diskGiB: raw.disk / MIB_PER_GIB }),
+      ...(raw.maxVcpus !== undefined && { maxVcpus: raw.maxVcpus }),
+      ...(raw.maxMemory !== undefined && { maxMemoryMiB: raw.maxMemory }),
+      ...(raw.spareNics !== undefined && { spareNics: raw.spareNics }),
+    }),
+  );
 
 /** As it stands in the Host header, without a port. */
 const hostName = textUpTo(253).refine((text) => /^[0-9A-Za-z._-]+$/.test(text), {
@@ -163,12 +184,14 @@ const quota = strict({
   vcpus: wholeBetween(0, 1_000_000).optional(),
   memory: sizeBetween(0, 1024 * MIB_PER_GIB * MIB_PER_GIB).optional(),
   disk: sizeBetween(0, 1024 * MIB_PER_GIB * MIB_PER_GIB).optional(),
+  snapshots: wholeBetween(0, 1_000_000).optional(),
 }).transform(
-  ({ vms, vcpus, memory, disk }): Quota => ({
+  ({ vms, vcpus, memory, disk, snapshots }): Quota => ({
     ...(vms !== undefined && { vms }),
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memoryMiB: memory }),
     ...(disk !== undefined && { diskGiB: disk / MIB_PER_GIB }),
+    ...(snapshots !== undefined && { snapshots }),
   }),
 );
 
@@ -192,6 +215,25 @@ const record = z.unknown().transform((value, context): RecordConfig => {
   return within(recordBlock, value, context);
 });
 
+const percentage = wholeBetween(1, 100);
+
+/** `rebalance: {}` with the defaults, or with words of one's own. */
+const rebalance = strict({
+  above: percentage.optional(),
+  for: durationBetween('1s', '1d').optional(),
+  gain: percentage.optional(),
+  cooldown: durationBetween('1s', '30d').optional(),
+  atATime: wholeBetween(1, 100).optional(),
+}).transform(
+  ({ above, atATime, cooldown, for: forMs, gain }): RebalanceSettings => ({
+    above: above === undefined ? DEFAULT_REBALANCE.above : above / 100,
+    forMs: forMs ?? DEFAULT_REBALANCE.forMs,
+    gain: gain === undefined ? DEFAULT_REBALANCE.gain : gain / 100,
+    cooldownMs: cooldown ?? DEFAULT_REBALANCE.cooldownMs,
+    atATime: atATime ?? DEFAULT_REBALANCE.atATime,
+  }),
+);
+
 export const daemonSchema = strict({
   /** Checked with the other sources of it. */
   listen: z.unknown().optional(),
@@ -206,8 +248,10 @@ export const daemonSchema = strict({
   images: z.array(image).max(1000).optional(),
   flavors: z.array(flavor).min(1, { error: 'must list at least one flavor' }).max(1000).optional(),
   placement: daemonPlacement.optional(),
+  rebalance: rebalance.optional(),
   names: z.array(hostName).max(100).optional(),
   quota: quota.optional(),
+  users: strict({ signUp: z.boolean().optional(), quota: quota.optional() }).optional(),
   log: strict({ level: oneOf(LOG_LEVELS).optional() }).optional(),
   events: strict({ keep: wholeBetween(1000, 10_000_000).optional() }).optional(),
   prometheus: strict({ url: prometheusUrl, timeout: durationBetween('100ms', '4s').optional() }).optional(),

@@ -33,6 +33,8 @@ export interface CatalogImage {
   readonly addedAt: string;
   /** It stands in the configuration (or the seeds' image file) and cannot be deleted through the API. */
   readonly configured: boolean;
+  /** The user who brought it and alone sees it; absent: the operator's, for everybody. */
+  readonly owner?: string;
 }
 
 /**
@@ -43,7 +45,9 @@ export type Scope = 'post' | 'read' | 'operate' | 'admin';
 
 /** A token as it is kept: its text cannot be had back from this. */
 export interface Token {
-  /** Chosen by people, unique; the `owner` of what is done with it. */
+  /**
+   * Chosen by people, unique; the `owner` of what is done with it. Of a user's token `USER/NAME`: what is done with it is the user's.
+   */
   readonly name: string;
   readonly scope: Scope;
   /** SHA-256 of the token's text, hex. The text has 256 random bits, so a slow hash would add nothing. */
@@ -51,4 +55,8 @@ export interface Token {
   /** Wall times, RFC 3339. */
   readonly createdAt: string;
   readonly expiresAt?: string;
+  /** The user it belongs to: it reaches no further than his role, and ends with him. Absent: the operator's. */
+  readonly user?: string;
+  /** It came of signing in: it ends when he signs out or changes his password. */
+  readonly signIn?: true;
 }

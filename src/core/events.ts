@@ -4,7 +4,7 @@
 import type { DecisionSummary } from './decision.ts';
 import type { Suspendable } from './memory.ts';
 import type { Endpoint, GroupName, HostName, LaunchWay, StandbyKind } from './model.ts';
-import type { OperationKind, OperationState, PowerVerb } from './operation.ts';
+import type { HardwareVerb, OperationKind, OperationState, PowerVerb } from './operation.ts';
 
 /** The part of a VM every `vm.*` event carries. */
 export interface EventVm {
@@ -13,6 +13,8 @@ export interface EventVm {
   readonly uuid: string;
   readonly host: HostName;
   readonly endpoint?: Endpoint;
+  /** Whose it is; absent on a VM of a group, which is the operator's. */
+  readonly owner?: string;
 }
 
 interface VmEvent {
@@ -41,11 +43,25 @@ export type NewEvent =
       readonly launchMs: number;
       readonly way?: LaunchWay;
     } & VmEvent)
-  /** People changed its power: started, paused, resumed, shut down, rebooted, reset, stopped. */
-  | ({ readonly type: 'vm.changed'; readonly change: PowerVerb; readonly operation: string } & VmEvent)
+  /** People changed its power (started, paused, resumed, shut down, rebooted, reset, stopped) or what it is made of, or went back to a snapshot. */
+  | ({
+      readonly type: 'vm.changed';
+      readonly change: PowerVerb | HardwareVerb | 'revert';
+      readonly operation: string;
+    } & VmEvent)
   | ({ readonly type: 'vm.adopted'; readonly reason: string } & VmEvent)
   | ({ readonly type: 'vm.draining'; readonly reason: string; readonly graceMs: number } & VmEvent)
   | ({ readonly type: 'vm.drained' } & VmEvent)
+  /** It runs on another host now, and is reached at `vm.endpoint`, which may be another than before. */
+  | ({
+      readonly type: 'vm.migrated';
+      readonly from: HostName;
+      readonly to: HostName;
+      readonly tookMs: number;
+      /** For how long it stood still, as libvirt measured; absent: it was not told. */
+      readonly downtimeMs?: number;
+      readonly operation: string;
+    } & VmEvent)
   /** Load returned while it was draining: it is in service again, clients may use it. */
   | ({ readonly type: 'vm.returned'; readonly reason: string } & VmEvent)
   /** It waits in standby: it is not for clients yet. */
@@ -113,8 +129,14 @@ export type NewEvent =
   | { readonly type: 'host.cordoned'; readonly host: HostName; readonly reason: string; readonly by: string }
   | { readonly type: 'host.uncordoned'; readonly host: HostName; readonly by: string }
   | { readonly type: 'host.slow'; readonly host: HostName; readonly reason: string }
-  | { readonly type: 'image.added'; readonly image: string; readonly sha256: string; readonly fileBytes: number }
-  | { readonly type: 'image.removed'; readonly image: string }
+  | {
+      readonly type: 'image.added';
+      readonly image: string;
+      readonly sha256: string;
+      readonly fileBytes: number;
+      readonly owner?: string;
+    }
+  | { readonly type: 'image.removed'; readonly image: string; readonly owner?: string }
   /** It lies on a host now, or no longer does. */
   | { readonly type: 'image.placed'; readonly image: string; readonly host: HostName }
   | { readonly type: 'image.unplaced'; readonly sha256: string; readonly host: HostName }
@@ -128,6 +150,13 @@ export type GroupChange =
   | { readonly what: 'suspended'; readonly processes: readonly Suspendable[]; readonly by: 'user' };
 
 export type EventType = NewEvent['type'];
+
+/** Whose doing or VM an event is about; absent: the operator's. The store finds a user's events by the same three places. */
+export function ownerOfEvent(event: NewEvent): string | undefined {
+  if ('vm' in event) return event.vm.owner;
+  if ('operation' in event && typeof event.operation === 'object') return event.operation.owner;
+  return 'owner' in event ? event.owner : undefined;
+}
 
 /** As the log keeps it and as it goes over the wire: `seq` grows by one, `at` is RFC 3339 wall time. */
 export type LoggedEvent = NewEvent & { readonly seq: number; readonly at: string };

@@ -7,7 +7,9 @@
 //   VM         a domain that virtscale is responsible for, with the record it keeps of it.
 //   operation  what somebody asked for through an API and is told about until it has ended (operation.ts).
 //   group      the set of VMs under one policy.
+//   cluster    VMs of one owner that belong together, numbered; one of them is a node (cluster.ts).
 //   template   image + flavor + readiness check: what a new VM of a group is made from.
+//   cluster network  the link that the nodes of one virtual cluster share, whichever hosts they are on; each has a card of its own on it.
 //   poll       reading every domain's state and counters once.
 //   turn       observe, decide, act, tell: once for all groups.
 //   phase      where a VM stands in its life (drawn below). `step` says how far it has come within the phase.
@@ -25,6 +27,11 @@ export interface Flavor {
   readonly vcpus: number;
   readonly memoryMiB: number;
   readonly diskGiB?: number;
+  /** What a VM can be given while it runs. Absent: what it begins with. Only what it has is promised to it. */
+  readonly maxVcpus?: number;
+  readonly maxMemoryMiB?: number;
+  /** Network cards that can be added while it runs. Absent: none. */
+  readonly spareNics?: number;
 }
 
 /**
@@ -60,6 +67,16 @@ export interface CloudInit {
   readonly userData?: string;
 }
 
+/** A VM's place on a cluster network: a card beside the one by which clients reach it, with an address that never changes. */
+export interface ClusterNetwork {
+  /** Cards with the same id are on the same network, on whatever host; letters, digits and hyphens, 64 at the most. */
+  readonly id: string;
+  /** IPv4, dotted; of this VM only. */
+  readonly address: string;
+  /** How many bits of the address are the network's, 8 to 30. */
+  readonly prefixBits: number;
+}
+
 /** Where clients reach a VM. */
 export interface Endpoint {
   readonly address: string;
@@ -93,6 +110,8 @@ export interface VmMetadata {
   /** What it is a fork of: until it is made its own, it believes to be that. */
   readonly template?: string;
   readonly endpoint?: Endpoint;
+  /** In the order of its cards. */
+  readonly networks?: readonly ClusterNetwork[];
   /** Somebody else made the domain: it is never removed, also when it is found again after the database was lost. */
   readonly adopted?: boolean;
 }
@@ -227,6 +246,12 @@ export type VmStep =
   | 'stopped'
   | 'undefined';
 
+/** Which virtual cluster a VM is a node of, by the cluster's id, and its number there, from 1. */
+export interface NodeOf {
+  readonly cluster: string;
+  readonly number: number;
+}
+
 /** What somebody may want of a VM's QEMU. */
 export type PowerState = 'running' | 'paused' | 'stopped';
 
@@ -280,8 +305,13 @@ export interface VmRecord {
   readonly agentless?: boolean;
   /** When it was first in service; what `oldest` and warm-up go by. Absent: never yet. */
   readonly servedSinceMs?: number;
+  /** It is being moved there: what its host says of it is not the whole truth until that has ended. */
+  readonly moving?: { readonly to: HostName; readonly operation: string };
   /** Never chosen for removal by a policy. */
   readonly isProtected?: boolean;
+  /** The node of a virtual cluster that it is, and its cards on networks of clusters. */
+  readonly node?: NodeOf;
+  readonly networks?: readonly ClusterNetwork[];
   /** What people say about it; policies may order removals by one. */
   readonly labels?: Readonly<Record<string, string>>;
   /** Failed tries of the present step, for backoff. */

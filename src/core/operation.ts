@@ -2,7 +2,19 @@
 // Not here: carrying them out (engine). A policy's own doings are decisions, not operations.
 
 import type { Choice } from './decision.ts';
-import type { CloudInit, Flavor, Image, PlacementRules, ReadyCheck } from './model.ts';
+import type { HardwareChange } from './hardware.ts';
+import type { Migration } from './migration.ts';
+import type {
+  CloudInit,
+  ClusterNetwork,
+  Flavor,
+  HostName,
+  Image,
+  NodeOf,
+  PlacementRules,
+  ReadyCheck,
+} from './model.ts';
+import type { SnapshotWork } from './snapshot.ts';
 
 export type OperationKind =
   | 'vm.create'
@@ -15,11 +27,26 @@ export type OperationKind =
   | 'vm.stop'
   | 'vm.delete'
   | 'vm.adopt'
+  | 'vm.migrate'
+  | 'host.drain'
+  | 'vm.resize'
+  | 'vm.attach-nic'
+  | 'vm.detach-nic'
+  | 'cluster.create'
+  | 'cluster.add'
+  | 'cluster.remove'
+  | 'cluster.delete'
+  | 'snapshot.create'
+  | 'snapshot.revert'
+  | 'snapshot.delete'
   | 'image.import'
   | 'image.upload';
 
 /** What one may ask of a VM's QEMU. `stop` pulls the plug. */
 export type PowerVerb = 'start' | 'pause' | 'resume' | 'shutdown' | 'reboot' | 'reset' | 'stop';
+
+/** What one may do to what a VM is made of. */
+export type HardwareVerb = 'resize' | 'attach-nic' | 'detach-nic';
 
 /**
  * Only requests that were verified become operations; what is refused outright never was one.
@@ -75,8 +102,16 @@ export interface Operation {
   readonly vms: readonly OperationVm[];
   /** Only of image operations. */
   readonly image?: string;
-  /** Only of vm.create: what is to be made, until it is placed. */
+  /** Only of vm.create, cluster.create and cluster.add: what is to be made, until it is placed. */
   readonly create?: CreateVms;
+  /** Only of vm.resize, vm.attach-nic and vm.detach-nic. */
+  readonly hardware?: HardwareChange;
+  /** Only of snapshot operations. */
+  readonly snapshot?: SnapshotWork;
+  /** Only of vm.migrate. */
+  readonly migration?: Migration;
+  /** Only of host.drain: the host. Its `vms` are those that have moved, gone, or must stay. */
+  readonly drain?: HostName;
   readonly cancelling?: boolean;
   readonly failure?: OperationFailure;
   /** What happened, oldest first: verified, queued, placed (on which hosts), each VM, the end. At most HISTORY_MAX. */
@@ -89,6 +124,10 @@ export const HISTORY_MAX = 200;
 export interface CreateVms {
   /** One name per VM. */
   readonly names: readonly string[];
+  /** They become nodes of this cluster, numbered from `number` on. */
+  readonly nodes?: NodeOf;
+  /** Of each VM its one card beside the first. */
+  readonly networks?: readonly ClusterNetwork[];
   readonly flavor: Flavor;
   /** Absent (and `awaitsImage` too): an empty disk of the flavor's size. */
   readonly image?: Image;
@@ -107,7 +146,10 @@ export interface CreateRequest {
   /** The VM's name; with a count above 1 `NAME-1`, `NAME-2`, … */
   readonly name: string;
   readonly count?: number;
-  readonly flavor: string;
+  /** In place of `name` and `count`: one name per VM. */
+  readonly names?: readonly string[];
+  /** The name of a flavor, or the amounts themselves. */
+  readonly flavor: string | Omit<Flavor, 'name'>;
   /** Absent: an empty disk of the flavor's size. */
   readonly image?: string;
   readonly ready?: ReadyCheck;
@@ -116,4 +158,8 @@ export interface CreateRequest {
   readonly placement?: PlacementRules;
   /** All VMs or none; absent: as many as fit. */
   readonly allOrNothing?: boolean;
+  /** In place of what the flavor says. */
+  readonly maxVcpus?: number;
+  readonly maxMemoryMiB?: number;
+  readonly spareNics?: number;
 }

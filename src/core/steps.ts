@@ -68,6 +68,8 @@ const IMAGE_PATIENCE_MS = 6 * 3_600_000;
 
 /** The next step for a VM. `hostUp`: its host answers now. */
 export function nextStep(view: VmView, conduct: Conduct, hostUp: boolean, nowMs: number): Step {
+  // Whatever takes it away waits until it is certain where it is.
+  if (view.record.moving !== undefined && view.record.phase === 'removing') return WAIT;
   switch (view.record.phase) {
     case 'launching':
       return nextLaunchStep(view, conduct, hostUp, nowMs);

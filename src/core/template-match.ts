@@ -16,7 +16,8 @@ export function templateKey({ image, flavor, setup }: Template): string {
   const boot = direct === undefined ? null : [direct.kernel, direct.initrd, direct.args];
   const told = setup !== undefined && saysMore(setup, image) ? [setup.sshKeys, setup.userData ?? null] : null;
   const { vcpus, memoryMiB, diskGiB = null } = flavor;
-  return JSON.stringify([what, format, boot, vcpus, memoryMiB, diskGiB, told]);
+  const room = roomOf(flavor);
+  return JSON.stringify([what, format, boot, vcpus, memoryMiB, diskGiB, told, ...(room === undefined ? [] : [room])]);
 }
 
 /**
@@ -55,7 +56,13 @@ function sameImage(a: Image, b: Image): boolean {
 }
 
 function sameFlavor(a: Flavor, b: Flavor): boolean {
-  return a.vcpus === b.vcpus && a.memoryMiB === b.memoryMiB && a.diskGiB === b.diskGiB;
+  return a.vcpus === b.vcpus && a.memoryMiB === b.memoryMiB && a.diskGiB === b.diskGiB && roomOf(a) === roomOf(b);
+}
+
+/** What a VM can be given while it runs; undefined where that is what it begins with. */
+function roomOf({ vcpus, memoryMiB, maxVcpus = vcpus, maxMemoryMiB = memoryMiB, spareNics = 0 }: Flavor) {
+  const hasRoom = maxVcpus > vcpus || maxMemoryMiB > memoryMiB || spareNics > 0;
+  return hasRoom ? `${maxVcpus} ${maxMemoryMiB} ${spareNics}` : undefined;
 }
 
 function sameCloudInit(a: CloudInit, b: CloudInit): boolean {

@@ -4,18 +4,13 @@
 import type { CatalogImage } from './catalog.ts';
 import type { Choice } from './decision.ts';
 import { SSH_KEYS_MAX, sshKeyProblem, userDataProblem } from './guest-setup.ts';
-import type { Amounts, Flavor, HostView, Image, ReadyCheck } from './model.ts';
+import type { Flavor, HostView, Image, ReadyCheck } from './model.ts';
 import type { CreateRequest, CreateVms } from './operation.ts';
 import { couldEverHold, needOf } from './placement/place.ts';
 import { portOf } from './ready-check.ts';
+import { overQuota, type Quota, type QuotaAmounts } from './user.ts';
 
-/** What one owner may have at a time of VMs without a group. Absent parts: as much as fits. */
-export interface Quota {
-  readonly vms?: number;
-  readonly vcpus?: number;
-  readonly memoryMiB?: number;
-  readonly diskGiB?: number;
-}
+export type { Quota };
 
 export interface VerifyContext {
   readonly flavors: readonly Flavor[];
@@ -27,7 +22,7 @@ export interface VerifyContext {
   readonly algorithms: readonly string[];
   readonly quota: Quota;
   /** What the caller has already, VMs that are still queued included. */
-  readonly used: Amounts & { readonly vms: number };
+  readonly used: QuotaAmounts;
 }
 
 export type Verdict =
@@ -62,11 +57,12 @@ function no(refused: Refusal['refused'], where: string, reason: string): Refusal
   return { ok: false, refused, where, reason };
 }
 
-function verifyNames({ name, count = 1 }: CreateRequest, { taken }: VerifyContext): Refusal | undefined {
+function verifyNames(request: CreateRequest, { taken }: VerifyContext): Refusal | undefined {
+  const names = namesOf(request);
+  const { count = names.length } = request;
   if (!Number.isInteger(count) || count < 1 || count > VMS_PER_REQUEST) {
     return no('invalid', 'count', `count must be a whole number from 1 to ${VMS_PER_REQUEST}`);
   }
-  const names = namesOf(name, count);
   if (!names.every((one) => NAME.test(one))) {
     const reason =
       'a name has 1 to 63 letters a–z, digits, dots, hyphens and underscores, and begins and ends with a letter or digit';
@@ -76,8 +72,9 @@ function verifyNames({ name, count = 1 }: CreateRequest, { taken }: VerifyContex
   return known === undefined ? undefined : no('conflict', 'name', `there is a VM or a domain named ${known} already`);
 }
 
-/** One name as it is; several with a number each. */
-export function namesOf(name: string, count: number): readonly string[] {
+/** One name as it is; several with a number each, or as they were given. */
+function namesOf({ name, count = 1, names }: CreateRequest): readonly string[] {
+  if (names !== undefined) return names;
   return count === 1 ? [name] : Array.from({ length: count }, (_, index) => `${name}-${index + 1}`);
 }
 
@@ -119,17 +116,21 @@ function verifyPlacement({ placement = {} }: CreateRequest, { algorithms, hosts 
 
 /** Flavor, image, quota, and whether any host could ever hold such a VM. */
 function verifyMeans(request: CreateRequest, context: VerifyContext): Verdict {
-  const { name, count = 1, ready, sshKeys = [], userData, placement = {}, allOrNothing = false } = request;
-  const flavor = context.flavors.find((known) => known.name === request.flavor);
-  if (flavor === undefined) {
-    const names = context.flavors.map((known) => known.name).join(', ');
-    return no('invalid', 'flavor', `there is no flavor ${request.flavor}; there are: ${names || 'none'}`);
-  }
+  const { ready, sshKeys = [], userData, placement = {}, allOrNothing = false } = request;
+  const names = namesOf(request);
+  const count = names.length;
+  const flavor = flavorOf(request, context);
+  if ('ok' in flavor) return flavor;
   const source = sourceOf(request.image, flavor, context.images);
   if ('ok' in source) return source;
   const need = needOf(flavor, source.image);
-  const over = overQuota(context, need, count);
-  if (over !== undefined) return over;
+  const over = overQuota(context, context.used, {
+    vms: count,
+    vcpus: count * need.vcpus,
+    memoryMiB: count * need.memoryMiB,
+    diskGiB: count * need.diskGiB,
+  });
+  if (over !== undefined) return no('conflict', 'count', over.reason);
   const never = couldEverHold(context.hosts, { need, count: 1, set: '', rules: placement });
   if (never !== undefined) {
     const reason = `no host could ever hold a VM of flavor ${flavor.name}, not even an empty one`;
@@ -139,7 +140,7 @@ function verifyMeans(request: CreateRequest, context: VerifyContext): Verdict {
   return {
     ok: true,
     create: {
-      names: namesOf(name, count),
+      names,
       flavor,
       ...source,
       ...(ready && { ready }),
@@ -148,6 +149,35 @@ function verifyMeans(request: CreateRequest, context: VerifyContext): Verdict {
       allOrNothing,
       launchDeadlineMs: LAUNCH_DEADLINE_MS,
     },
+  };
+}
+
+/** What is told of a VM whose amounts were given by themselves. */
+const OWN_AMOUNTS = 'custom';
+
+function flavorOf(request: CreateRequest, { flavors }: VerifyContext): Flavor | Refusal {
+  const { flavor } = request;
+  if (typeof flavor !== 'string') return withRoom({ name: OWN_AMOUNTS, ...flavor }, request);
+  const known = flavors.find(({ name }) => name === flavor);
+  if (known !== undefined) return withRoom(known, request);
+  const names = flavors.map(({ name }) => name).join(', ');
+  return no('invalid', 'flavor', `there is no flavor ${flavor}; there are: ${names || 'none'}`);
+}
+
+/** The flavor with the room above it that was asked for. */
+function withRoom(flavor: Flavor, { maxMemoryMiB, maxVcpus, spareNics }: CreateRequest): Flavor | Refusal {
+  if ((maxVcpus ?? flavor.vcpus) < flavor.vcpus) {
+    return no('invalid', 'maxVcpus', `flavor ${flavor.name} has ${flavor.vcpus} vCPUs; maxVcpus is at least as many`);
+  }
+  if ((maxMemoryMiB ?? flavor.memoryMiB) < flavor.memoryMiB) {
+    const reason = `flavor ${flavor.name} has ${flavor.memoryMiB} MiB; maxMemoryMiB is at least as much`;
+    return no('invalid', 'maxMemoryMiB', reason);
+  }
+  return {
+    ...flavor,
+    ...(maxVcpus !== undefined && { maxVcpus }),
+    ...(maxMemoryMiB !== undefined && { maxMemoryMiB }),
+    ...(spareNics !== undefined && { spareNics }),
   };
 }
 
@@ -183,20 +213,4 @@ export function tooSmall(flavor: Flavor, image: Image): string | undefined {
   if (flavor.diskGiB === undefined || flavor.diskGiB * GIB >= virtualBytes) return undefined;
   const wanted = Math.ceil((virtualBytes / GIB) * 100) / 100;
   return `the disk of flavor ${flavor.name} has ${flavor.diskGiB} GiB, but image ${image.name} needs ${wanted} GiB`;
-}
-
-function overQuota({ quota, used }: VerifyContext, need: Amounts, count: number): Refusal | undefined {
-  const asked: Record<keyof Quota, readonly [wanted: number, unit: string]> = {
-    vms: [used.vms + count, 'VMs'],
-    vcpus: [used.vcpus + count * need.vcpus, 'vCPUs'],
-    memoryMiB: [used.memoryMiB + count * need.memoryMiB, 'MiB of memory'],
-    diskGiB: [used.diskGiB + count * need.diskGiB, 'GiB of disk'],
-  };
-  for (const key of ['vms', 'vcpus', 'memoryMiB', 'diskGiB'] as const) {
-    const [wanted, unit] = asked[key];
-    const allowed = quota[key];
-    if (allowed === undefined || wanted <= allowed) continue;
-    return no('conflict', 'count', `over the quota: it would be ${wanted} ${unit}, and ${allowed} are allowed`);
-  }
-  return undefined;
 }

@@ -5,6 +5,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { WithoutToken } from '../config/daemon-config.ts';
 import { isLoopback, type ListenAddress } from '../config/listen.ts';
 import type { Scope, Token } from '../core/catalog.ts';
+import type { User } from '../core/user.ts';
 import type { EngineView } from '../engine/view.ts';
 import { ProblemError } from './problem.ts';
 
@@ -25,6 +26,8 @@ export interface Admitted {
   readonly scope: Scope;
   /** Absent: without one. */
   readonly token?: Token;
+  /** The user the token belongs to. Absent: the operator's. */
+  readonly user?: User;
 }
 
 /** What a request shows of itself. */
@@ -37,8 +40,8 @@ export interface Credentials {
 }
 
 export interface AccessOptions {
-  readonly engine: Pick<EngineView, 'tokens'>;
-  /** Absent: `loopback` while there are no tokens, `nobody` once there is one. */
+  readonly engine: Pick<EngineView, 'tokens' | 'users'>;
+  /** Absent: `loopback` while there is neither a token of the operator's nor a user, `nobody` from then on. */
   readonly withoutToken?: WithoutToken | undefined;
   /** What requests without a socket count as. Absent: nobody. Only for tests. */
   readonly withoutSocket?: 'loopback';
@@ -57,10 +60,16 @@ export class Access {
 
   /** The rule in force now. */
   get withoutToken(): WithoutToken {
-    return this.#configured ?? (this.#engine.tokens.all.length === 0 ? 'loopback' : 'nobody');
+    return this.#configured ?? (this.isClaimed ? 'nobody' : 'loopback');
   }
 
-  /** True when the first token ends what is allowed without one. */
+  /** There is a token of the operator's, or a user. */
+  get isClaimed(): boolean {
+    const { tokens, users } = this.#engine;
+    return users.count > 0 || tokens.all.some(({ user }) => user === undefined);
+  }
+
+  /** True when the first token or user ends what is allowed without one. */
   get closesWithFirstToken(): boolean {
     return this.#configured === undefined;
   }
@@ -70,7 +79,7 @@ export class Access {
     if (authorization !== undefined) {
       const token = this.#tokenOf(authorization);
       if (token === undefined) throw unauthenticated('this token is not known, or has expired', 'invalid_token');
-      return { owner: token.name, scope: token.scope, token };
+      return admittedBy(token, this.#userOf(token));
     }
     const rule = this.withoutToken;
     if (rule === 'anyone') return { owner: ANONYMOUS, scope: 'admin' };
@@ -82,7 +91,9 @@ export class Access {
 
   /** Whether a token that let somebody in before still does. */
   stillHolds({ token }: Admitted): boolean {
-    return token === undefined || this.#engine.tokens.find(token.sha256) !== undefined;
+    if (token === undefined) return true;
+    const kept = this.#engine.tokens.find(token.sha256);
+    return kept !== undefined && (kept.user === undefined || this.#userOf(kept) !== undefined);
   }
 
   #tokenOf(authorization: string): Token | undefined {
@@ -92,8 +103,23 @@ export class Access {
     const token = this.#engine.tokens.find(shown.toString('hex'));
     if (token === undefined) return undefined;
     const kept = Buffer.from(token.sha256, 'hex');
-    return kept.length === shown.length && timingSafeEqual(kept, shown) ? token : undefined;
+    if (kept.length !== shown.length || !timingSafeEqual(kept, shown)) return undefined;
+    // It ends with its user, at once.
+    return token.user === undefined || this.#userOf(token) !== undefined ? token : undefined;
   }
+
+  /** Who may come in with it; undefined: the operator's, or a user who is not let in any more. */
+  #userOf({ user }: Token): User | undefined {
+    const known = user === undefined ? undefined : this.#engine.users.get(user);
+    return known?.disabled === undefined ? known : undefined;
+  }
+}
+
+/** A user's token reaches no further than his role, whatever it says: the role may have changed since. */
+function admittedBy(token: Token, user: User | undefined): Admitted {
+  if (user === undefined) return { owner: token.name, scope: token.scope, token };
+  const scope = user.role === 'user' && token.scope === 'admin' ? 'operate' : token.scope;
+  return { owner: user.name, scope, token, user };
 }
 
 /** Throws `ProblemError` (403) when `admitted` may not do what needs `scope`. */
@@ -129,7 +155,7 @@ function isLoopbackPeer(address: string): boolean {
   return address === '::1' || /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/i.test(address);
 }
 
-function unauthenticated(detail: string, error?: string): ProblemError {
+export function unauthenticated(detail: string, error?: string): ProblemError {
   const challenge = `Bearer realm="virtscale"${error === undefined ? '' : `, error="${error}"`}`;
   return new ProblemError('unauthenticated', detail, {}, { 'www-authenticate': challenge });
 }

@@ -6,22 +6,34 @@ import { HTTPException } from 'hono/http-exception';
 import { methodNotAllowed } from 'hono/method-not-allowed';
 import type { Log } from '../engine/log.ts';
 import type { Access } from './access.ts';
+import { Accounts } from './accounts.ts';
+import { AuditTrail } from './audit.ts';
 import { guardAccess, guardBody, guardHost, guardOrigin, unsupportedMediaType } from './guards.ts';
 import { idempotent } from './idempotency.ts';
+import { Passwords } from './passwords.ts';
 import { ProblemError, problem, problemResponse } from './problem.ts';
+import { addAuditRoutes } from './routes/audit.ts';
+import { addClusterProgramRoutes } from './routes/cluster-programs.ts';
+import { addClusterRoutes } from './routes/clusters.ts';
 import { addGroupSteeringRoutes } from './routes/group-steering.ts';
 import { addGroupRoutes } from './routes/groups.ts';
 import { addGuestRoutes } from './routes/guests.ts';
+import { addHardwareRoutes } from './routes/hardware.ts';
 import { addHistoryRoutes } from './routes/history.ts';
 import { addHostRoutes } from './routes/hosts.ts';
 import { addImageRoutes } from './routes/images.ts';
+import { addMigrationRoutes } from './routes/migrations.ts';
 import { addOperationalRoutes, type MetricsText } from './routes/operational.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import type { RouteContext } from './routes/route-parts.ts';
 import { addSeedRoutes, seedFailure } from './routes/seeds.ts';
+import { addSignInRoutes } from './routes/sign-in.ts';
+import { addSnapshotRoutes } from './routes/snapshots.ts';
 import { addTokenRoutes } from './routes/tokens.ts';
+import { addUserRoutes } from './routes/users.ts';
 import { addVmRoutes } from './routes/vms.ts';
 import { invalidRequest } from './validation.ts';
+import { Visibility } from './visibility.ts';
 
 export interface AppOptions extends RouteContext {
   readonly metrics: MetricsText;
@@ -29,12 +41,20 @@ export interface AppOptions extends RouteContext {
   readonly log: Log;
   /** The same one as the event stream's. */
   readonly access: Access;
+  /** Absent: at the usual cost. */
+  readonly passwords?: Passwords;
+  /** For limits of tries. Absent: the process's. */
+  readonly nowMs?: () => number;
   /** Names that may stand in `Host` besides IP addresses and localhost. */
   readonly names?: readonly string[];
 }
 
 export function createApp(options: AppOptions): OpenAPIHono {
-  const { log, engine, access } = options;
+  const { log, engine, access, nowMs, passwords = new Passwords() } = options;
+  const visibility = new Visibility(engine);
+  const accounts = new Accounts({ engine, access, passwords, ...(nowMs && { nowMs }) });
+  // What routes see is what their caller may see.
+  const context = { ...options, engine: visibility.engine, visibility, accounts };
   const app = new OpenAPIHono({
     defaultHook: (result) => {
       if (result.success) return;
@@ -58,7 +78,8 @@ export function createApp(options: AppOptions): OpenAPIHono {
     c.res.headers.set('cross-origin-resource-policy', 'same-origin');
     if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
   });
-  app.use(guardHost(options.names ?? []), guardOrigin(), guardAccess(access), ...guardBody());
+  app.use(new AuditTrail(engine.audit, log).middleware);
+  app.use(guardHost(options.names ?? []), guardOrigin(), guardAccess(access, visibility), ...guardBody());
   app.use(
     methodNotAllowed({
       app,
@@ -70,17 +91,25 @@ export function createApp(options: AppOptions): OpenAPIHono {
   );
   app.use('/v1/*', idempotent({ history: engine.history, log }));
 
-  addHostRoutes(app, options);
-  addVmRoutes(app, options);
-  addGuestRoutes(app, options);
-  addImageRoutes(app, options);
-  addOperationRoutes(app, options);
-  addGroupRoutes(app, options);
-  addGroupSteeringRoutes(app, options);
-  addHistoryRoutes(app, options);
-  addTokenRoutes(app, options);
-  addOperationalRoutes(app, options);
-  addSeedRoutes(app, options);
+  addHostRoutes(app, context);
+  addVmRoutes(app, context);
+  addGuestRoutes(app, context);
+  addMigrationRoutes(app, context);
+  addHardwareRoutes(app, context);
+  addClusterRoutes(app, context);
+  addClusterProgramRoutes(app, context);
+  addSnapshotRoutes(app, context);
+  addImageRoutes(app, context);
+  addOperationRoutes(app, context);
+  addGroupRoutes(app, context);
+  addGroupSteeringRoutes(app, context);
+  addHistoryRoutes(app, context);
+  addTokenRoutes(app, context);
+  addUserRoutes(app, context);
+  addSignInRoutes(app, context);
+  addAuditRoutes(app, context);
+  addOperationalRoutes(app, context);
+  addSeedRoutes(app, context);
   return app;
 }
 

@@ -2,7 +2,7 @@
 // Not here: paging (routes/events) or streaming (event-stream).
 
 import { z } from '@hono/zod-openapi';
-import type { EventType, LoggedEvent } from '../core/events.ts';
+import { type EventType, type LoggedEvent, ownerOfEvent } from '../core/events.ts';
 import { EVENT_TYPES, eventGroup, isEventType } from './event-text.ts';
 
 const MAX_SEQ = Number.MAX_SAFE_INTEGER;
@@ -46,9 +46,12 @@ export const eventStreamQuerySchema = z.strictObject(eventFilterShape);
 export interface EventFilter {
   readonly group?: string | undefined;
   readonly types?: readonly EventType[] | undefined;
+  /** Only this user's. Never the client's word: who asks says it. */
+  readonly owner?: string | undefined;
 }
 
 export function matches(filter: EventFilter, event: LoggedEvent): boolean {
+  if (filter.owner !== undefined && ownerOfEvent(event) !== filter.owner) return false;
   if (filter.group !== undefined && eventGroup(event) !== filter.group) return false;
   return filter.types === undefined || filter.types.includes(event.type);
 }

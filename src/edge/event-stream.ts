@@ -11,8 +11,9 @@ import { type Access, type Admitted, requireScope } from './access.ts';
 import { eventStreamQuerySchema } from './event-query.ts';
 import { HOST_ADVICE, hostAllowed, isProxied, sameOrigin } from './guards.ts';
 import { PROBLEM_MEDIA_TYPE, ProblemError } from './problem.ts';
-import { CLOSE_CODES, Subscriber, type SubscriberLimits, type Subscription } from './subscriber.ts';
+import { CLOSE_CODES, NOT_WELCOME, Subscriber, type SubscriberLimits, type Subscription } from './subscriber.ts';
 import { invalidRequest } from './validation.ts';
+import { onlyOf } from './visibility.ts';
 
 export const EVENTS_PATH = '/v1/events';
 const TOKEN_PROTOCOL = 'virtscale.bearer.';
@@ -162,7 +163,9 @@ export class EventStream {
       const detail = `there are ${this.#limits.maxSubscribers} subscribers already`;
       throw new ProblemError('too-many-subscribers', detail, {}, { 'retry-after': '5' });
     }
-    return { subscription: parsed.data, admitted };
+    const owner = onlyOf(admitted);
+    const isWelcome = () => this.#options.access.stillHolds(admitted);
+    return { subscription: { ...parsed.data, isWelcome, ...(owner !== undefined && { owner }) }, admitted };
   }
 
   #accept(socket: WebSocket, { subscription, admitted }: Wanted): void {
@@ -201,7 +204,7 @@ export class EventStream {
         continue;
       }
       if (!this.#options.access.stillHolds(connection.admitted)) {
-        connection.subscriber.close(CLOSE_CODES.policy, 'the token was deleted or has expired');
+        connection.subscriber.close(CLOSE_CODES.policy, NOT_WELCOME);
         continue;
       }
       connection.alive = false;

@@ -26,6 +26,7 @@ export const EVENT_LEVELS: Readonly<Record<EventType, EventLevel>> = {
   'vm.draining': 'info',
   'vm.drained': 'info',
   'vm.returned': 'info',
+  'vm.migrated': 'info',
   'vm.standby': 'info',
   'vm.unhealthy': 'warn',
   'vm.fallback': 'warn',
@@ -171,6 +172,12 @@ function vmEventText(event: Extract<NewEvent, { readonly vm: EventVm }>): string
       return `${vm} drains for ${event.graceMs / 1000} s: ${event.reason}`;
     case 'vm.drained':
       return `${vm} has drained`;
+    case 'vm.migrated': {
+      const stood = event.downtimeMs === undefined ? '' : `, stood still for ${event.downtimeMs} ms`;
+      const where =
+        event.vm.endpoint === undefined ? '' : `, at ${event.vm.endpoint.address}:${event.vm.endpoint.port}`;
+      return `${event.vm.name} moved from host ${event.from} to host ${event.to} in ${event.tookMs} ms${stood}${where}`;
+    }
     case 'vm.returned':
       return `${vm} is in service again: ${event.reason}`;
     case 'vm.standby':

@@ -74,6 +74,18 @@ export function publicOperation({ operation, progress }: OperationStatus): Publi
       },
     }),
     ...(operation.image !== undefined && { image: operation.image }),
+    ...(operation.snapshot && {
+      snapshot: {
+        name: operation.snapshot.name,
+        ...(operation.snapshot.taken && {
+          taken: operation.snapshot.taken.map(({ removed, vmId: vm, ...same }) => ({
+            vm,
+            ...same,
+            removed: [...removed],
+          })),
+        }),
+      },
+    }),
     ...(progress && {
       progress: {
         done: progress.done,
@@ -95,8 +107,15 @@ export function publicOperation({ operation, progress }: OperationStatus): Publi
 }
 
 /** Without its hash: whoever reads it learns nothing to try tokens against. */
-export function publicToken({ name, scope, createdAt, expiresAt }: Token): PublicToken {
-  return { name, scope, createdAt, ...(expiresAt !== undefined && { expiresAt }) };
+export function publicToken({ name, scope, createdAt, expiresAt, user, signIn }: Token): PublicToken {
+  return {
+    name,
+    scope,
+    createdAt,
+    ...(expiresAt !== undefined && { expiresAt }),
+    ...(user !== undefined && { user }),
+    ...(signIn && { signIn }),
+  };
 }
 
 /** VMs that serve, as Prometheus' HTTP service discovery wants them: one entry per VM. */

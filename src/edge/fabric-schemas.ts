@@ -122,6 +122,18 @@ const KINDS = [
   'vm.stop',
   'vm.delete',
   'vm.adopt',
+  'vm.migrate',
+  'host.drain',
+  'vm.resize',
+  'vm.attach-nic',
+  'vm.detach-nic',
+  'cluster.create',
+  'cluster.add',
+  'cluster.remove',
+  'cluster.delete',
+  'snapshot.create',
+  'snapshot.revert',
+  'snapshot.delete',
   'image.import',
   'image.upload',
 ] as const satisfies readonly OperationKind[];
@@ -169,6 +181,24 @@ export const operationSchema = z
       .optional()
       .openapi({ description: 'vm.create: what is to be made' }),
     image: z.string().optional(),
+    snapshot: z
+      .object({
+        name: z.string(),
+        taken: z
+          .array(
+            z.object({
+              vm: z.int().positive(),
+              kind: z.enum(['internal', 'external']),
+              memory: z.boolean(),
+              consistency: z.enum(['application', 'filesystem', 'crash']),
+              removed: z.array(z.string()).openapi({ description: 'Older ones that `keep` did not keep' }),
+            }),
+          )
+          .optional()
+          .openapi({ description: 'snapshot.create, once it has succeeded' }),
+      })
+      .optional()
+      .openapi({ description: 'Only of snapshot operations' }),
     progress: z
       .object({ done: z.number(), total: z.number().optional(), unit: z.enum(['bytes', 'vms']), text: z.string() })
       .optional(),
@@ -191,7 +221,14 @@ export const scopeSchema = z.enum(['post', 'read', 'operate', 'admin']).openapi(
 });
 
 export const tokenSchema = z
-  .object({ name: z.string(), scope: scopeSchema, createdAt: time, expiresAt: time.optional() })
+  .object({
+    name: z.string().openapi({ description: 'A user’s, as admins see it: `USER/NAME`' }),
+    scope: scopeSchema,
+    createdAt: time,
+    expiresAt: time.optional(),
+    user: z.string().optional().openapi({ description: 'The user it belongs to. Absent: the operator’s' }),
+    signIn: z.literal(true).optional().openapi({ description: 'It came of signing in' }),
+  })
   .openapi('Token');
 export const tokensSchema = z.object({ tokens: z.array(tokenSchema) }).openapi('Tokens');
 export const newTokenSchema = tokenSchema
@@ -210,6 +247,12 @@ export const tokenCreateSchema = z
       .refine((name) => name !== 'anonymous', 'is what requests without a token are called'),
     scope: scopeSchema,
     expiresIn: durationWithin(1000, '3650d').optional().openapi({ example: '90d', description: 'Absent: never' }),
+    user: z
+      .string()
+      .min(1)
+      .max(64)
+      .optional()
+      .openapi({ description: 'Whose it shall be, by admins; a user’s own are his without saying so' }),
   })
   .openapi('TokenCreate');
 

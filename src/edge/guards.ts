@@ -10,7 +10,9 @@ import { matchedRoutes } from 'hono/route';
 import type { Caller } from '../engine/view.ts';
 import { type Access, type Admitted, ANONYMOUS, type Credentials, requireScope } from './access.ts';
 import { ProblemError } from './problem.ts';
-import { type Needed, neededScope, seedScope } from './scopes.ts';
+import { type Reach, userReach } from './reach.ts';
+import { type Needed, neededScope, routeName, seedScope } from './scopes.ts';
+import { onlyOf, type Visibility } from './visibility.ts';
 
 declare module 'hono' {
   interface ContextVariableMap {
@@ -22,9 +24,11 @@ declare module 'hono' {
 export const MAX_BODY_BYTES = 64 * 1024;
 export const READS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** The one call whose body is not JSON and may have any size. */
+const UPLOADS = /^\/v1\/(?:images\/|clusters\/[^/?]+\/files(?:\?|$))/;
+
+/** Calls whose body is not JSON and is read as a stream. */
 export function isUpload(method: string | undefined, path: string): boolean {
-  return method === 'PUT' && path.startsWith('/v1/images/');
+  return method === 'PUT' && UPLOADS.test(path);
 }
 
 /**
@@ -96,18 +100,34 @@ export function guardOrigin(): MiddlewareHandler {
   };
 }
 
-/** 401 and 403, before anything of the body is read. */
-export function guardAccess(access: Access): MiddlewareHandler {
+/** 401 and 403, before anything of the body is read. Whoever is let in is answered of what he may see. */
+export function guardAccess(access: Access, visibility: Visibility): MiddlewareHandler {
   return async (c, next) => {
     const needed = seedScope(c.req.path) ?? neededHere(c);
-    if (needed !== undefined && needed !== 'open') {
-      const admitted = access.admit(credentialsOf(c));
-      requireScope(admitted, needed, `${c.req.method} ${c.req.path.slice(0, 200)}`);
-      c.set('admitted', admitted);
-      c.set('caller', { owner: admitted.owner });
-    }
-    await next();
+    if (needed === undefined || needed === 'open') return next();
+    const admitted = access.admit(credentialsOf(c));
+    c.set('admitted', admitted);
+    c.set('caller', { owner: admitted.owner });
+    const what = `${c.req.method} ${c.req.path.slice(0, 200)}`;
+    if (onlyOf(admitted) === undefined) requireScope(admitted, needed, what);
+    else requireReach(admitted, seedScope(c.req.path) ?? reachHere(c), what);
+    return visibility.asCaller(admitted, next);
   };
+}
+
+/** Of a user, whose calls are told apart by more than scopes. */
+function requireReach(admitted: Admitted, reach: Reach, what: string): void {
+  if (reach === 'operator') {
+    throw new ProblemError('insufficient-scope', `${what} is for admins; ${admitted.owner} is none`, {
+      scope: 'admin',
+    });
+  }
+  if (reach !== 'open') requireScope(admitted, reach, what);
+}
+
+function reachHere(c: Context): Reach {
+  const route = matchedRoutes(c).findLast(({ method }) => method !== 'ALL');
+  return route === undefined ? 'operator' : userReach(route.method, routeName(route.path));
 }
 
 /** Of the route that will answer; undefined when none will: then 404 or 405 is all there is to learn. */
@@ -121,11 +141,11 @@ export function callerOf(c: Context): Caller {
   return c.get('caller') ?? { owner: ANONYMOUS };
 }
 
-function credentialsOf(c: Context): Credentials {
+export function credentialsOf(c: Context): Credentials {
   return {
     authorization: c.req.header('authorization'),
-    peer: peerOf(c),
-    proxied: PROXY_HEADERS.some((name) => c.req.header(name) !== undefined),
+    peer: socketOf(c),
+    proxied: isProxiedRequest(c),
   };
 }
 
@@ -136,8 +156,17 @@ export function isProxied(headers: IncomingHttpHeaders): boolean {
   return PROXY_HEADERS.some((name) => headers[name] !== undefined);
 }
 
-/** From the socket. app.request() has none. */
-function peerOf(c: Context): string | undefined {
+export function isProxiedRequest(c: Context): boolean {
+  return PROXY_HEADERS.some((name) => c.req.header(name) !== undefined);
+}
+
+/** Who asks, where that can be said: behind a proxy all are the same. */
+export function peerOf(c: Context): string | undefined {
+  return isProxiedRequest(c) ? undefined : socketOf(c);
+}
+
+/** The socket's other end. app.request() has none. */
+export function socketOf(c: Context): string | undefined {
   return c.env?.incoming === undefined ? undefined : getConnInfo(c).remote.address;
 }
 

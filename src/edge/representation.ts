@@ -116,8 +116,14 @@ export function publicVm(vm: VmStatus): PublicVm {
 }
 
 export function publicFlavor(flavor: Flavor): PublicVm['flavor'] & object {
-  const { name, vcpus, memoryMiB, diskGiB } = flavor;
-  return { name, vcpus, memoryMiB, ...(diskGiB !== undefined && { diskGiB }) };
+  const { name, vcpus, memoryMiB, diskGiB, maxVcpus, maxMemoryMiB, spareNics } = flavor;
+  return {
+    ...{ name, vcpus, memoryMiB },
+    ...(diskGiB !== undefined && { diskGiB }),
+    ...(maxVcpus !== undefined && { maxVcpus }),
+    ...(maxMemoryMiB !== undefined && { maxMemoryMiB }),
+    ...(spareNics !== undefined && { spareNics }),
+  };
 }
 
 export function publicReady(check: ReadyCheck): PublicVm['ready'] & object {

@@ -19,6 +19,9 @@ export const flavorSchema = z
     vcpus: count,
     memoryMiB: z.number(),
     diskGiB: z.number().optional().openapi({ description: 'Absent: as large as the image' }),
+    maxVcpus: count.optional().openapi({ description: 'What it can be given while it runs. Absent: what it has' }),
+    maxMemoryMiB: z.number().optional(),
+    spareNics: count.optional().openapi({ description: 'Network cards that can be added while it runs' }),
   })
   .openapi('Flavor');
 

@@ -24,6 +24,8 @@ export const CLOSE_CODES = {
   ahead: 4010,
 } as const;
 
+export const NOT_WELCOME = 'the token was deleted or has expired';
+
 export interface SubscriberLimits {
   /** Events handed to the socket and not yet written to the network. */
   readonly maxQueuedEvents: number;
@@ -41,6 +43,8 @@ export interface SubscriberLimits {
 export interface Subscription extends EventFilter {
   /** Absent: from now. */
   readonly since?: number | undefined;
+  /** Asked before each event: false ends it, as its token or its user no longer lets it in. Absent: always. */
+  readonly isWelcome?: () => boolean;
 }
 
 /** Turns an event into a message; shared, so that one event is one buffer however many subscribers wait for it. */
@@ -121,6 +125,7 @@ export class Subscriber {
     }
     this.#cursor = event.seq;
     if (!matches(this.#wanted, event)) return;
+    if (!this.#isWelcome()) return;
     this.#send(event);
     if (
       this.#queuedEvents > this.#limits.maxQueuedEvents ||
@@ -139,6 +144,7 @@ export class Subscriber {
         const page = await this.#page(this.#cursor, this.#limits.pageSize);
         if (this.#phase !== 'catching-up') return;
         if (this.#cursor < oldestSince(page)) return this.#expired(page.oldestSeq);
+        if (page.events.length > 0 && !this.#isWelcome()) return;
         for (const event of page.events) {
           this.#cursor = event.seq;
           this.#send(event);
@@ -174,9 +180,21 @@ export class Subscriber {
   }
 
   #page(since: number, limit: number): Promise<EventPage> {
-    const { group, types } = this.#wanted;
-    const query = { since, limit, ...(group !== undefined && { group }), ...(types && { types }) };
+    const { group, owner, types } = this.#wanted;
+    const query = {
+      since,
+      limit,
+      ...(group !== undefined && { group }),
+      ...(types && { types }),
+      ...(owner !== undefined && { owner }),
+    };
     return withDeadline(this.#limits.storeMs, 'reading the event log', this.#log.page(query));
+  }
+
+  #isWelcome(): boolean {
+    if (this.#wanted.isWelcome?.() ?? true) return true;
+    this.close(CLOSE_CODES.policy, NOT_WELCOME);
+    return false;
   }
 
   #send(event: LoggedEvent): void {

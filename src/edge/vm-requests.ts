@@ -2,6 +2,7 @@
 // Not here: what it tells of them (schemas), whether it can be done (engine).
 
 import { z } from '@hono/zod-openapi';
+import { MEMORY_MIN_MIB } from '../core/hardware.ts';
 import { oneLine, plainName } from './fabric-schemas.ts';
 import { durationWithin } from './query-values.ts';
 
@@ -67,6 +68,20 @@ export const createRequestSchema = z
       .openapi({ description: 'For cloud-init, as it is' }),
     placement: placementRulesSchema.optional(),
     allOrNothing: z.boolean().optional().openapi({ description: 'All VMs or none. Default: as many as fit' }),
+    maxVcpus: z.int().min(1).max(256).optional().openapi({
+      description: 'What it can be given while it runs, in place of what the flavor says. Default: what it begins with',
+    }),
+    maxMemoryMiB: z
+      .int()
+      .min(MEMORY_MIN_MIB)
+      .max(16 * 1024 * 1024)
+      .optional(),
+    spareNics: z
+      .int()
+      .min(0)
+      .max(16)
+      .optional()
+      .openapi({ description: 'Network cards that can be added while it runs' }),
   })
   .openapi('VmCreate');
 

@@ -2,11 +2,16 @@
 
 import type { Token } from '../core/catalog.ts';
 import type { HostName } from '../core/model.ts';
-import { type FabricParts, refuse } from './fabric-parts.ts';
+import { type FabricParts, type Refused, refuse } from './fabric-parts.ts';
+import type { LedgerState } from './ledger.ts';
 import type { Caller, CommandResult, Tokens } from './view.ts';
 
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,61}[A-Za-z0-9])?$/;
+/** Of the operator's. */
 const TOKENS_MAX = 1000;
+/** Of each user, and of those the ones that came of signing in: a new one takes the place of the oldest. */
+const USER_TOKENS_MAX = 100;
+const SIGN_INS_MAX = 20;
 const REASON_MAX = 500;
 
 export class TokenList implements Tokens {
@@ -21,7 +26,7 @@ export class TokenList implements Tokens {
   }
 
   find(sha256: string): Token | undefined {
-    const found = this.#parts.ledger.state.tokens.values().find((token) => token.sha256 === sha256);
+    const found = this.#parts.ledger.token(sha256);
     if (found?.expiresAt !== undefined && found.expiresAt <= this.#parts.clock.wall()) return undefined;
     return found;
   }
@@ -32,16 +37,24 @@ export class TokenList implements Tokens {
       const reason = 'a name has 1 to 63 letters a–z, digits, dots, hyphens, underscores and @';
       return refuse('invalid', reason, 'name');
     }
-    let result: CommandResult<Token> = refuse('conflict', `there is a token ${wanted.name} already`, 'name');
-    await ledger.change(({ tokens }) => {
-      if (tokens.has(wanted.name)) return undefined;
-      if (tokens.size >= TOKENS_MAX) {
-        result = refuse('too-many', `there are ${tokens.size} tokens; delete some first`);
+    const { name: given, user } = wanted;
+    const name = user === undefined ? given : `${user}/${given}`;
+    let result: CommandResult<Token> = refuse('conflict', `there is a token ${given} already`, 'name');
+    await ledger.change((state) => {
+      if (state.tokens.has(name)) return undefined;
+      // Who has a user's name would be taken for him.
+      if (user === undefined && state.users.has(name)) {
+        result = refuse('conflict', `${name} is the name of a user, or was; choose another one`, 'name');
         return undefined;
       }
-      const token: Token = { ...wanted, createdAt: clock.wall() };
+      const room = roomFor(state, wanted, clock.wall());
+      if ('ok' in room) {
+        result = room;
+        return undefined;
+      }
+      const token: Token = { ...wanted, name, createdAt: clock.wall() };
       result = { ok: true, value: token };
-      return { putTokens: [token] };
+      return { putTokens: [token], ...(room.names.length > 0 && { deleteTokens: room.names }) };
     });
     return result;
   }
@@ -55,6 +68,31 @@ export class TokenList implements Tokens {
     });
     return result;
   }
+}
+
+/** Tokens that go to make room for another one, or a refusal where none may. */
+function roomFor(
+  { tokens, users }: Pick<LedgerState, 'tokens' | 'users'>,
+  { user, signIn }: Pick<Token, 'user' | 'signIn'>,
+  now: string,
+): { readonly names: readonly string[] } | Refused {
+  const his = [...tokens.values()].filter((token) => token.user === user);
+  if (user === undefined) {
+    if (his.length < TOKENS_MAX) return { names: [] };
+    return refuse('too-many', `there are ${his.length} tokens; delete some first`);
+  }
+  const owner = users.get(user);
+  if (owner === undefined || owner.deletedAt !== undefined || owner.disabled !== undefined) {
+    return refuse('not-found', `there is no user ${user}`, 'user');
+  }
+  const over = his.filter(({ expiresAt }) => expiresAt !== undefined && expiresAt <= now);
+  const left = his.filter((token) => !over.includes(token));
+  const signIns = left.filter((token) => token.signIn).toSorted((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+  if (signIn) over.push(...signIns.slice(0, Math.max(0, signIns.length - SIGN_INS_MAX + 1)));
+  else if (left.length - signIns.length >= USER_TOKENS_MAX - SIGN_INS_MAX) {
+    return refuse('too-many', `user ${user} has ${left.length} tokens; delete some first`);
+  }
+  return { names: over.map(({ name }) => name) };
 }
 
 /** A refusal, or undefined when it is done. */

@@ -32,6 +32,7 @@ export function adoptStrays(
     if (host.state !== 'up' || last === undefined) continue;
     for (const domain of last.domains) {
       if (
+        isLesserCopy(domain, host.name, hosts) ||
         state.uuids.has(domain.uuid) ||
         uuids.has(domain.uuid) ||
         (forgotten.get(domain.uuid) ?? -1) >= last.startedAtMs
@@ -68,6 +69,16 @@ export function adoptStrays(
   return { putVms, events, ...(nextVmId !== state.nextVmId && { nextVmId }) };
 }
 
+/** The database was lost while a VM moved: of its two copies the one that runs is the VM; while a host is silent nobody can say. */
+function isLesserCopy(domain: DomainObservation, host: string, hosts: readonly HostView[]): boolean {
+  if (domain.metadata === undefined || (domain.state === 'running' && domain.paused !== true)) return false;
+  return hosts.some(
+    ({ last, name }) =>
+      name !== host &&
+      last?.domains.some(({ paused, state, uuid }) => uuid === domain.uuid && state === 'running' && !paused),
+  );
+}
+
 function listedDomains(policies: ReadonlyMap<string, Policy>): ReadonlyMap<string, Policy> {
   const listed = new Map<string, Policy>();
   for (const policy of policies.values()) {
@@ -102,7 +113,8 @@ function recordAlone(
     owner: metadata.owner,
     operation: metadata.operation,
     ...(image && { image }),
-    ...(flavor && { flavor }),
+    // It may have been given more or less since it was made.
+    ...(flavor && { flavor: { ...flavor, vcpus: domain.vcpus, memoryMiB: domain.memoryMiB } }),
     power: domain.paused ? 'paused' : domain.state === 'running' ? 'running' : 'stopped',
     phase: 'in-service',
     step: 'started',

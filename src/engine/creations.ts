@@ -2,7 +2,7 @@
 // Not here: what is verified (core/verify-create), which host takes a VM (core/placement), how operations end (operations).
 
 import { guestSetup } from '../core/guest-setup.ts';
-import type { HostView, VmRecord } from '../core/model.ts';
+import type { ClusterNetwork, HostView, NodeOf, VmRecord } from '../core/model.ts';
 import {
   type CreateRequest,
   type CreateVms,
@@ -14,11 +14,13 @@ import { explain, needOf, type Placed, place } from '../core/placement/place.ts'
 import { type Rooms, roomsOf } from '../core/placement/rooms.ts';
 import { tooSmall, verifyCreate } from '../core/verify-create.ts';
 import { vmsText } from '../core/wording.ts';
-import { earlier, type FabricParts, openByKey, refuse, stampOf, viewsOf } from './fabric-parts.ts';
+import { earlier, type FabricParts, openByKey, type Refused, refuse, stampOf, viewsOf } from './fabric-parts.ts';
 import type { Change, LedgerState } from './ledger.ts';
 import { begin, moved, moveTo, type Stamp, together, undo } from './operations.ts';
 import { aboutVm } from './records.ts';
 import { joinSnapshot } from './snapshot.ts';
+import { quotaFor, usedBy } from './usage.ts';
+import { imagesFor, shutOut } from './users.ts';
 import type { Caller, CommandResult } from './view.ts';
 
 /** VMs that wait at most: beyond, whoever asks is told to come back. */
@@ -28,6 +30,15 @@ const PASS_MAX = 100;
 /** Hosts with their reasons in a refusal; the rest is summed up. */
 const HOSTS_EXPLAINED = 50;
 
+/** A creation, and what else becomes true when it is queued. */
+export interface PlannedCreation {
+  readonly kind: 'vm.create' | 'cluster.create' | 'cluster.add';
+  readonly request: CreateRequest;
+  readonly nodes?: NodeOf;
+  readonly networks?: readonly ClusterNetwork[];
+  readonly change?: Pick<Change, 'putClusters'>;
+}
+
 export class Creations {
   readonly #parts: FabricParts;
   #passing: Promise<void> | undefined;
@@ -36,7 +47,15 @@ export class Creations {
     this.#parts = parts;
   }
 
-  async submit(request: CreateRequest, caller: Caller): Promise<CommandResult<Operation>> {
+  submit(request: CreateRequest, caller: Caller): Promise<CommandResult<Operation>> {
+    return this.submitPlanned(caller, () => ({ kind: 'vm.create', request }));
+  }
+
+  /** As `submit`, of a request that follows from what there is when it is queued, or with which something else becomes true. */
+  async submitPlanned(
+    caller: Caller,
+    plan: (state: LedgerState) => PlannedCreation | Refused,
+  ): Promise<CommandResult<Operation>> {
     const { clock, ids, ledger } = this.#parts;
     const before = await earlier(this.#parts, caller);
     if (before !== undefined) return 'ok' in before ? before : { ok: true, value: before };
@@ -47,8 +66,19 @@ export class Creations {
         result = { ok: true, value: same };
         return undefined;
       }
+      const planned = plan(state);
+      if ('refused' in planned) {
+        result = planned;
+        return undefined;
+      }
+      const { change, kind, networks, nodes, request } = planned;
+      const out = shutOut(state, caller.owner);
+      if (out !== undefined) {
+        result = out;
+        return undefined;
+      }
       const waiting = queued(state).reduce((sum, { create }) => sum + (create?.names.length ?? 0), 0);
-      if (waiting + (request.count ?? 1) > QUEUED_VMS_MAX) {
+      if (waiting + (request.names?.length ?? request.count ?? 1) > QUEUED_VMS_MAX) {
         result = refuse('too-many', `${vmsText(waiting)} are waiting to be placed; come back when there are fewer`);
         return undefined;
       }
@@ -57,10 +87,11 @@ export class Creations {
         result = verdict;
         return undefined;
       }
-      const fields = { id: ids.uuid(), kind: 'vm.create', state: 'queued', vms: [], create: verdict.create } as const;
+      const create = { ...verdict.create, ...(nodes && { nodes }), ...(networks && { networks }) };
+      const fields = { id: ids.uuid(), kind, state: 'queued', vms: [], create } as const;
       const { operation, event } = begin(fields, caller, stampOf(clock), 'verified', 'queued');
       result = { ok: true, value: operation };
-      return { putOperations: [operation], events: [event] };
+      return { ...change, putOperations: [operation], events: [event] };
     });
     void this.pass();
     return result;
@@ -74,11 +105,11 @@ export class Creations {
     for (const { last } of hosts) for (const { name } of last?.domains ?? []) taken.add(name);
     return {
       flavors: flavors.map(({ flavor }) => flavor),
-      images: state.images,
+      images: imagesFor(state, owner),
       taken,
       hosts,
       algorithms: [...placements.keys()],
-      quota,
+      quota: quotaFor(state, owner, quota),
       used: usedBy(state, owner),
     };
   }
@@ -251,30 +282,14 @@ function imageReady(
   return small === undefined ? { create: { ...rest, image: known.image } } : fail(small);
 }
 
-function usedBy(state: LedgerState, owner: string) {
-  const used = { vms: 0, vcpus: 0, memoryMiB: 0, diskGiB: 0 };
-  const add = (count: number, need: { vcpus: number; memoryMiB: number; diskGiB: number }) => {
-    used.vms += count;
-    used.vcpus += count * need.vcpus;
-    used.memoryMiB += count * need.memoryMiB;
-    used.diskGiB += count * need.diskGiB;
-  };
-  for (const vm of state.vms.values()) {
-    if (vm.group === undefined && vm.owner === owner && vm.flavor) add(1, needOf(vm.flavor, vm.image));
-  }
-  for (const { owner: whose, create } of queued(state)) {
-    if (whose === owner && create) add(create.names.length, needOf(create.flavor, create.image));
-  }
-  return used;
-}
-
 function recordOf(
   operation: Operation,
   create: CreateVms,
   at: { readonly id: number; readonly host: string; readonly index: number; readonly uuid: string },
   { nowMs }: Stamp,
 ): VmRecord {
-  const { cloudInit, flavor, image, launchDeadlineMs, names, ready } = create;
+  const { cloudInit, flavor, image, launchDeadlineMs, names, networks, nodes, ready } = create;
+  const card = networks?.[at.index];
   const name = names[at.index];
   if (name === undefined) throw new Error(`operation ${operation.id} has more VMs than names`);
   const setup = guestSetup(name, image, cloudInit);
@@ -290,6 +305,8 @@ function recordOf(
     ...(image && { image }),
     ...(ready && { ready }),
     ...(setup && { cloudInit: setup }),
+    ...(nodes && { node: { cluster: nodes.cluster, number: nodes.number + at.index } }),
+    ...(card && { networks: [card] }),
     phase: 'launching',
     step: 'intended',
     phaseAtMs: nowMs,

@@ -5,22 +5,26 @@ import type { ImageSource } from '../core/catalog.ts';
 import type { NewEvent } from '../core/events.ts';
 import type { Suspendable } from '../core/memory.ts';
 import type { GroupName, HostName, Image } from '../core/model.ts';
-import type { CreateRequest, Operation, PowerVerb } from '../core/operation.ts';
+import type { CreateRequest, Operation, PowerVerb, Progress } from '../core/operation.ts';
 import { setCordon, TokenList } from './access.ts';
 import { assemble } from './assembly.ts';
 import { Beat } from './beat.ts';
+import { Clusters } from './clusters.ts';
 import { Creations } from './creations.ts';
 import { type EngineOptions, keysOf, POLL_MS } from './engine-options.ts';
 import { noVm, refuse } from './fabric-parts.ts';
 import { Groups } from './groups.ts';
+import { Hardware } from './hardware.ts';
 import type { TakeIn } from './image-intake.ts';
 import type { ConfiguredImage } from './images.ts';
 import { Ledger } from './ledger.ts';
+import { Mobility } from './mobility.ts';
 import { missingNumbers } from './numbers.ts';
 import { Power } from './power.ts';
 import { Removals } from './removals.ts';
 import { saidOf, takePosted } from './said.ts';
 import type { FabricSettings } from './settings.ts';
+import { VmSnapshots } from './snapshots.ts';
 import { EngineStatus } from './status.ts';
 import { Sweep } from './sweep.ts';
 import type { Turn } from './turn.ts';
@@ -49,6 +53,10 @@ export class Engine extends EngineStatus implements EngineView {
   readonly #creations: Creations;
   readonly #power: Power;
   readonly #removals: Removals;
+  readonly clusters: Clusters;
+  readonly migrations: Mobility;
+  readonly hardware: Hardware;
+  readonly snapshots: VmSnapshots;
   readonly #stop: AbortController;
   readonly #settings: { now: FabricSettings };
   readonly #beat: Beat;
@@ -76,12 +84,29 @@ export class Engine extends EngineStatus implements EngineView {
     this.#groups = new Groups(ledger, policies, surroundings.candidates);
     this.#creations = new Creations(parts);
     this.#power = new Power(parts);
+    this.snapshots = new VmSnapshots(parts, (operation) => this.statusOf(operation));
+    this.hardware = new Hardware(parts, (operation) => this.statusOf(operation));
     this.#removals = new Removals(
       parts,
-      this.#power,
+      { interrupt: (vmId, why) => this.#interrupt(vmId, why) },
       this.#creations,
       (group) => surroundings.conductOf(group).drainGraceMs,
     );
+    this.clusters = new Clusters({
+      parts,
+      creations: this.#creations,
+      removals: this.#removals,
+      vm: (id) => this.vm(id),
+      statusOf: (operation) => this.statusOf(operation),
+    });
+    this.migrations = new Mobility({
+      parts,
+      images,
+      rulesOf: (group) => policies.get(group)?.policy.placement,
+      cpuPercentOf: ({ id }) => this.vm(id)?.cpuPercent,
+      statusOf: (operation) => this.statusOf(operation),
+      hostStatus: (host) => this.host(host),
+    });
     const groups = () => [...policies.keys()];
     this.#sweep = new Sweep({ ledger, clock, hosts, log, groups, images: () => images.sweep() });
   }
@@ -97,9 +122,17 @@ export class Engine extends EngineStatus implements EngineView {
     await this.#giveNumbers();
     await this.ledger.tell({ type: 'daemon.started', version, hosts: hosts.map(({ hypervisor }) => hypervisor.host) });
     const { signal } = this.#stop;
-    this.#loops = Promise.all([this.#beat.run(signal), this.#sweep.run(signal), this.surroundings.run(signal)]);
+    this.#loops = Promise.all([
+      this.#beat.run(signal),
+      this.#sweep.run(signal),
+      this.surroundings.run(signal),
+      this.migrations.run(signal),
+    ]);
     this.#removals.recover();
+    this.migrations.recover();
     await this.#power.recover();
+    this.hardware.recover();
+    this.snapshots.recover();
   }
 
   /** Takes no further turn, lets go of steps under way, says so. VMs keep running. Bounded by `deadlineMs`. */
@@ -108,6 +141,7 @@ export class Engine extends EngineStatus implements EngineView {
     this.#stop.abort();
     this.#beat.wake();
     await this.#worker.stop(deadlineMs);
+    await Promise.race([this.snapshots.stop(), this.#options.clock.sleep(deadlineMs)]);
     await Promise.race([this.#loops, this.#options.clock.sleep(deadlineMs)]);
     await this.ledger.tell({ type: 'daemon.stopping', reason }).catch(() => undefined);
   }
@@ -277,12 +311,22 @@ export class Engine extends EngineStatus implements EngineView {
       if (ended === undefined) return refuse('not-found', `there is no operation ${id}`);
       return refuse('conflict', `operation ${id} has ended already: ${ended.operation.state}`);
     }
-    if (operation.kind === 'vm.create') await this.#creations.cancel(id);
-    else if (!this.catalog.cancel(id)) {
+    if (operation.create !== undefined) await this.#creations.cancel(id);
+    else if (!this.catalog.cancel(id) && !(await this.migrations.cancel(id))) {
       return refuse('conflict', `an operation of kind ${operation.kind} cannot be cancelled`);
     }
     const value = await this.operation(id);
     return value ? { ok: true, value } : refuse('not-found', `there is no operation ${id}`);
+  }
+
+  /** Whatever is under way on a VM that goes. */
+  async #interrupt(vmId: number, why: string): Promise<void> {
+    await this.#power.interrupt(vmId, why);
+    await this.hardware.interrupt(vmId, why);
+  }
+
+  protected moveProgress(operationId: string): Progress | undefined {
+    return this.migrations.progressOf(operationId);
   }
 
   #withProgress(result: CommandResult<Operation>): CommandResult<OperationStatus> {
@@ -311,5 +355,6 @@ export class Engine extends EngineStatus implements EngineView {
     const policies = new Map([...this.policies].map(([group, { policy }]) => [group, policy]));
     await this.#turn.run(policies, this.#stop.signal);
     await this.#creations.pass();
+    await this.clusters.pass();
   }
 }

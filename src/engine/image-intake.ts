@@ -140,6 +140,7 @@ export function putImage(state: Pick<LedgerState, 'numbers'>, image: CatalogImag
     image: image.name,
     sha256: content.sha256,
     fileBytes: content.fileBytes,
+    ...(image.owner !== undefined && { owner: image.owner }),
   };
   return { putImages: [image], ...(number && { putNumbers: [number] }), ...(added && { events: [added] }) };
 }

@@ -9,6 +9,7 @@ import { earlier, type FabricParts, refuse, stampOf } from './fabric-parts.ts';
 import { type FetchedSource, forget, given, ImageIntake, putImage, type TakeIn } from './image-intake.ts';
 import type { LedgerState } from './ledger.ts';
 import { failed, moveTo } from './operations.ts';
+import { ownerOfImage, shutOut } from './users.ts';
 import type { Caller, CommandResult } from './view.ts';
 
 /** An image that the configuration names. */
@@ -132,9 +133,10 @@ export class Images {
     const { clock, ledger } = this.#parts;
     const before = await earlier(this.#parts, caller);
     if (before !== undefined) return 'ok' in before ? before : { ok: true, value: before };
-    const refused = this.#refusal(name);
+    const refused = this.#refusal(name, caller);
     if (refused !== undefined) return refused;
-    const entry = { name, source, addedAt: clock.wall(), configured: false };
+    const whose = ownerOfImage(ledger.state, caller.owner);
+    const entry = { name, source, addedAt: clock.wall(), configured: false, ...whose };
     const operation = await this.#intake.begin('image.import', { ...entry, state: 'importing' }, caller);
     if (source.kind !== 'host') {
       void this.#intake.fetch(operation, entry, source, take);
@@ -158,9 +160,10 @@ export class Images {
     caller: Caller,
   ): Promise<CommandResult<CatalogImage>> {
     const { clock, ledger } = this.#parts;
-    const refused = this.#refusal(name);
+    const refused = this.#refusal(name, caller);
     if (refused !== undefined) return refused;
-    const entry = { name, source: { kind: 'upload' } as const, addedAt: clock.wall(), configured: false };
+    const whose = ownerOfImage(ledger.state, caller.owner);
+    const entry = { name, source: { kind: 'upload' } as const, addedAt: clock.wall(), configured: false, ...whose };
     const operation = await this.#intake.begin('image.upload', { ...entry, state: 'importing' }, caller);
     const failure = await this.#intake.take(operation, entry, take.signal, (options) =>
       this.#store.take(bytes, { ...options, ...given(take) }),
@@ -198,7 +201,9 @@ export class Images {
         (other) => other.name !== name && other.image?.content?.sha256 === content?.sha256,
       );
       if (content !== undefined && !others) sha256 = content.sha256;
-      return { deleteImages: [name], events: [{ type: 'image.removed', image: name }] };
+      const { owner } = known;
+      const removed = { type: 'image.removed', image: name, ...(owner !== undefined && { owner }) } as const;
+      return { deleteImages: [name], events: [removed] };
     });
     if (sha256 !== undefined) await this.#store.remove(sha256);
     return result;
@@ -252,8 +257,10 @@ export class Images {
     );
   }
 
-  #refusal(name: string) {
+  #refusal(name: string, { owner }: Caller) {
     const { ledger } = this.#parts;
+    const out = shutOut(ledger.state, owner);
+    if (out !== undefined) return out;
     if (!NAME.test(name)) {
       const reason =
         'a name has 1 to 100 letters a–z, digits, dots, hyphens and underscores, and begins and ends with a letter or digit';
@@ -262,7 +269,9 @@ export class Images {
     const { images } = ledger.state;
     if (images.size >= IMAGES_MAX) return refuse('too-many', `there are ${images.size} images; delete some first`);
     const known = images.get(name);
-    if (known === undefined || known.state === 'failed') return undefined;
+    // A failed one may be had again by whoever has it, and by nobody else.
+    const isHis = known?.owner === ownerOfImage(ledger.state, owner).owner;
+    if (known === undefined || (known.state === 'failed' && isHis)) return undefined;
     return refuse('conflict', `there is an image ${name} already; delete it first, or use another name`, 'name');
   }
 }

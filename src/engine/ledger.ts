@@ -2,11 +2,13 @@
 // Not here: why anything changes (turn, steps). Nothing is told, and nothing acted upon, before the store has it.
 
 import type { CatalogImage, Token } from '../core/catalog.ts';
+import type { Cluster } from '../core/cluster.ts';
 import type { LoggedEvent, NewEvent } from '../core/events.ts';
 import { type DurableMemory, EMPTY_GROUP_MEMORY, type GroupMemory, type Memory } from '../core/memory.ts';
 import type { GroupName, HostName, VmRecord } from '../core/model.ts';
 import { ENDED_STATES, type Operation } from '../core/operation.ts';
 import { rebase } from '../core/rebase.ts';
+import type { UserRecord } from '../core/user.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { EventPage, EventQuery, Numbered, Store, StoreChanges, StoredState } from '../ports/store.ts';
 import type { Log } from './log.ts';
@@ -22,6 +24,10 @@ export interface LedgerState {
   readonly operations: ReadonlyMap<string, Operation>;
   readonly images: ReadonlyMap<string, CatalogImage>;
   readonly tokens: ReadonlyMap<string, Token>;
+  /** By id. */
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  /** The deleted ones too. */
+  readonly users: ReadonlyMap<string, UserRecord>;
   readonly numbers: readonly Numbered[];
   readonly cordons: ReadonlyMap<HostName, string>;
   readonly lastHost?: HostName;
@@ -47,6 +53,10 @@ export class Ledger implements EventLog {
   readonly #operations: Map<string, Operation>;
   readonly #images: Map<string, CatalogImage>;
   readonly #tokens: Map<string, Token>;
+  readonly #clusters: Map<string, Cluster>;
+  /** Every request looks for one. */
+  readonly #tokensBySha: Map<string, Token>;
+  readonly #users: Map<string, UserRecord>;
   readonly #cordons: Map<HostName, string>;
   /** What was known of groups' load at the start. */
   readonly loads: StoredState['loads'];
@@ -76,6 +86,9 @@ export class Ledger implements EventLog {
     this.#operations = new Map(stored.operations.map((operation) => [operation.id, operation]));
     this.#images = new Map(stored.images.map((image) => [image.name, image]));
     this.#tokens = new Map(stored.tokens.map((token) => [token.name, token]));
+    this.#tokensBySha = new Map(stored.tokens.map((token) => [token.sha256, token]));
+    this.#users = new Map(stored.users.map((user) => [user.name, user]));
+    this.#clusters = new Map(stored.clusters.map((cluster) => [cluster.id, cluster]));
     this.#cordons = new Map(Object.entries(stored.cordons));
     this.#numbers = stored.numbers;
     this.loads = stored.loads;
@@ -95,6 +108,8 @@ export class Ledger implements EventLog {
       operations: this.#operations,
       images: this.#images,
       tokens: this.#tokens,
+      clusters: this.#clusters,
+      users: this.#users,
       numbers: this.#numbers,
       cordons: this.#cordons,
       ...(this.#lastHost !== undefined && { lastHost: this.#lastHost }),
@@ -112,6 +127,11 @@ export class Ledger implements EventLog {
 
   vm(id: number): VmRecord | undefined {
     return this.#vms.get(id);
+  }
+
+  /** By the SHA-256 of its text. */
+  token(sha256: string): Token | undefined {
+    return this.#tokensBySha.get(sha256);
   }
 
   /** The group of the VM with this uuid. */
@@ -192,14 +212,28 @@ export class Ledger implements EventLog {
     }
     for (const image of change.putImages ?? []) this.#images.set(image.name, image);
     for (const name of change.deleteImages ?? []) this.#images.delete(name);
-    for (const token of change.putTokens ?? []) this.#tokens.set(token.name, token);
-    for (const name of change.deleteTokens ?? []) this.#tokens.delete(name);
+    for (const name of change.deleteTokens ?? []) this.#dropToken(name);
+    for (const token of change.putTokens ?? []) {
+      this.#dropToken(token.name);
+      this.#tokens.set(token.name, token);
+      this.#tokensBySha.set(token.sha256, token);
+    }
+    for (const user of change.putUsers ?? []) this.#users.set(user.name, user);
+    for (const cluster of change.putClusters ?? []) this.#clusters.set(cluster.id, cluster);
+    for (const id of change.deleteClusters ?? []) this.#clusters.delete(id);
     for (const [host, reason] of Object.entries(change.putCordons ?? {})) {
       if (reason === null) this.#cordons.delete(host);
       else this.#cordons.set(host, reason);
     }
     if (change.putNumbers?.length) this.#numbers = [...this.#numbers, ...change.putNumbers];
     if (change.lastHost !== undefined) this.#lastHost = change.lastHost;
+  }
+
+  #dropToken(name: string): void {
+    const gone = this.#tokens.get(name);
+    if (gone === undefined) return;
+    this.#tokens.delete(name);
+    this.#tokensBySha.delete(gone.sha256);
   }
 
   #publish(event: LoggedEvent): void {

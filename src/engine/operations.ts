@@ -26,7 +26,8 @@ export interface Stamp {
 
 /** A new operation with its event. `texts` are the first lines of its history; the last one is the event's. */
 export function begin(
-  fields: Pick<Operation, 'id' | 'kind' | 'state' | 'vms'> & Partial<Pick<Operation, 'image' | 'create'>>,
+  fields: Pick<Operation, 'id' | 'kind' | 'state' | 'vms'> &
+    Partial<Pick<Operation, 'image' | 'create' | 'hardware' | 'snapshot' | 'migration' | 'drain'>>,
   caller: Caller,
   stamp: Stamp,
   ...texts: readonly string[]
@@ -124,10 +125,7 @@ function follow(
   gone: ReadonlySet<number>,
   stamp: Stamp,
 ): Change | undefined {
-  const outcomeOf = { 'vm.create': creationOutcome, 'vm.delete': deletionOutcome } as Partial<
-    Record<OperationKind, typeof creationOutcome>
-  >;
-  const judge = outcomeOf[operation.kind];
+  const judge = OUTCOMES[operation.kind];
   if (judge === undefined) return undefined;
   const vms = operation.vms.map((vm): OperationVm => {
     if (vm.outcome !== undefined) return vm;
@@ -171,6 +169,15 @@ function ending(operation: Operation, stamp: Stamp): Change {
   return moveTo(operation, 'succeeded', stamp, 'succeeded');
 }
 
+const OUTCOMES: { readonly [K in OperationKind]?: typeof creationOutcome } = {
+  'vm.create': creationOutcome,
+  'cluster.create': creationOutcome,
+  'cluster.add': creationOutcome,
+  'vm.delete': deletionOutcome,
+  'cluster.remove': deletionOutcome,
+  'cluster.delete': deletionOutcome,
+};
+
 type Judged = Pick<OperationVm, 'outcome' | 'reason'> | Record<never, never>;
 
 function creationOutcome(operation: Operation, record: VmRecord | undefined, isGone: boolean): Judged {
@@ -188,7 +195,9 @@ function deletionOutcome(_operation: Operation, record: VmRecord | undefined, is
 function vmText(operation: Operation, { name, host, outcome, reason }: OperationVm): string {
   if (outcome === 'failed') return `${name} on host ${host} failed: ${reason ?? 'no reason given'}`;
   if (outcome === 'cancelled') return `${name} is gone from host ${host}`;
-  return operation.kind === 'vm.delete' ? `${name} is gone from host ${host}` : `${name} runs on host ${host}`;
+  return OUTCOMES[operation.kind] === deletionOutcome
+    ? `${name} is gone from host ${host}`
+    : `${name} runs on host ${host}`;
 }
 
 /** The VMs of a creation that exist and are not on their way out yet, as they will be after the change. */

@@ -8,8 +8,8 @@ import type { Policy, Template } from '../core/policy.ts';
 import { portOf } from '../core/ready-check.ts';
 
 function eventVm(record: VmRecord): EventVm {
-  const { id, name, uuid, host, endpoint } = record;
-  return { id, name, uuid, host, ...(endpoint && { endpoint }) };
+  const { id, name, uuid, host, endpoint, group, owner } = record;
+  return { id, name, uuid, host, ...(endpoint && { endpoint }), ...(group === undefined && { owner }) };
 }
 
 /** What every `vm.*` event carries. */

@@ -5,56 +5,86 @@ import type { DomainObservation, VmMetadata, VmRecord } from '../core/model.ts';
 import type { Operation } from '../core/operation.ts';
 import { Fault, isFault } from '../ports/fault.ts';
 import type { Creations } from './creations.ts';
-import { earlier, type FabricParts, kept, noVm, openByKey, refuse, stampOf } from './fabric-parts.ts';
+import { earlier, type FabricParts, kept, noVm, openByKey, type Refused, refuse, stampOf } from './fabric-parts.ts';
 import type { HostWatch } from './host-watch.ts';
 import type { Change, LedgerState } from './ledger.ts';
-import { begin, failed, moveTo } from './operations.ts';
-import type { Power } from './power.ts';
+import { begin, failed, moveTo, together } from './operations.ts';
 import { aboutVm, drainingEvent, inPhase } from './records.ts';
 import type { Caller, CommandResult } from './view.ts';
 
 const ADOPT_MS = 30_000;
 
+type DeletionKind = 'vm.delete' | 'cluster.remove' | 'cluster.delete';
+const DELETIONS: ReadonlySet<string> = new Set<DeletionKind>(['vm.delete', 'cluster.remove', 'cluster.delete']);
+
+/** What else is being done to single VMs: it ends when they go. */
+interface UnderWay {
+  interrupt(vmId: number, why: string): Promise<void>;
+}
+
 export class Removals {
   readonly #parts: FabricParts;
-  readonly #power: Power;
+  readonly #underWay: UnderWay;
   readonly #creations: Creations;
   readonly #drainGraceMs: (group: string) => number;
 
-  constructor(parts: FabricParts, power: Power, creations: Creations, drainGraceMs: (group: string) => number) {
+  constructor(parts: FabricParts, underWay: UnderWay, creations: Creations, drainGraceMs: (group: string) => number) {
     this.#parts = parts;
-    this.#power = power;
+    this.#underWay = underWay;
     this.#creations = creations;
     this.#drainGraceMs = drainGraceMs;
   }
 
-  async remove(id: number, caller: Caller, graceMs: number | undefined): Promise<CommandResult<Operation>> {
+  remove(id: number, caller: Caller, graceMs: number | undefined): Promise<CommandResult<Operation>> {
+    return this.removeSeveral('vm.delete', caller, graceMs, ({ vms }) => {
+      const record = vms.get(id);
+      return record === undefined ? noVm(id) : [record];
+    });
+  }
+
+  /** One operation for all that `choose` names. When they are being removed already, by one operation, that one. */
+  async removeSeveral(
+    kind: DeletionKind,
+    caller: Caller,
+    graceMs: number | undefined,
+    choose: (state: LedgerState) => readonly VmRecord[] | Refused,
+  ): Promise<CommandResult<Operation>> {
     const { clock, ids, kick, ledger } = this.#parts;
     const before = await earlier(this.#parts, caller);
     if (before !== undefined) return 'ok' in before ? before : { ok: true, value: before };
-    let result: CommandResult<Operation> = noVm(id);
+    let result: CommandResult<Operation> = refuse('conflict', 'nothing was decided');
+    let going: readonly VmRecord[] = [];
     await ledger.change((state) => {
       const same = openByKey(this.#parts, caller);
-      const record = state.vms.get(id);
+      const chosen = same === undefined ? choose(state) : [];
       if (same !== undefined) result = { ok: true, value: same };
-      if (same !== undefined || record === undefined) return undefined;
-      const under = [...state.operations.values()].find(
-        ({ kind, vms }) => kind === 'vm.delete' && vms.some((vm) => vm.id === id),
-      );
+      else if ('refused' in chosen) result = chosen;
+      if (same !== undefined || 'refused' in chosen) return undefined;
+      going = chosen;
+      const under = deletionOf(state, chosen);
       if (under !== undefined) {
         result = { ok: true, value: under };
         return undefined;
       }
+      const back = revertOf(state, chosen);
+      if (back !== undefined) {
+        result = refuse(
+          'conflict',
+          `operation ${back.id} (${back.kind}) is under way; the VM can be deleted when that has ended`,
+        );
+        return undefined;
+      }
       const stamp = stampOf(clock);
-      const vms = [{ id, name: record.name, host: record.host }];
-      const fields = { id: ids.uuid(), kind: 'vm.delete', state: 'running', vms } as const;
-      const { operation, event } = begin(fields, caller, stamp, `removing ${record.name} from host ${record.host}`);
+      const vms = chosen.map(({ id, name, host }) => ({ id, name, host }));
+      const fields = { id: ids.uuid(), kind, state: 'running', vms } as const;
+      const where = chosen.map(({ name, host }) => `${name} from host ${host}`).join(', ');
+      const { operation, event } = begin(fields, caller, stamp, `removing ${where}`);
       result = { ok: true, value: operation };
-      const going = this.#onItsWay(record, caller, graceMs, stamp.nowMs);
-      return { ...going, putOperations: [operation], events: [event, ...(going.events ?? [])] };
+      const leaving = together(...chosen.map((record) => this.#onItsWay(record, caller, graceMs, stamp.nowMs)));
+      return { ...leaving, putOperations: [operation], events: [event, ...(leaving.events ?? [])] };
     });
     const accepted = result as CommandResult<Operation>;
-    if (accepted.ok) await this.#power.interrupt(id, 'the VM is being deleted');
+    if (accepted.ok) for (const { id } of going) await this.#underWay.interrupt(id, 'the VM is being deleted');
     kick();
     return accepted;
   }
@@ -183,6 +213,20 @@ export class Removals {
     };
     await kept(this.#parts, () => ledger.change(change));
   }
+}
+
+/** A VM is defined anew on its way back to a snapshot: that must not follow its removal. */
+function revertOf({ operations }: LedgerState, records: readonly VmRecord[]): Operation | undefined {
+  return [...operations.values()].find(
+    ({ kind, vms }) => kind === 'snapshot.revert' && records.some(({ id }) => vms.some((vm) => vm.id === id)),
+  );
+}
+
+/** The one operation that is removing all of these. */
+function deletionOf({ operations }: LedgerState, records: readonly VmRecord[]): Operation | undefined {
+  return [...operations.values()].find(
+    ({ kind, vms }) => DELETIONS.has(kind) && records.every(({ id }) => vms.some((vm) => vm.id === id)),
+  );
 }
 
 function adoptedRecord(

@@ -30,7 +30,10 @@ export function joinVm(
   inFlight: { has(vmId: number): boolean } = NOTHING,
 ): VmView {
   const domain = host && domainsByUuid(host)?.get(record.uuid);
-  const fresh = host?.state === 'up' && (host.last?.startedAtMs ?? 0) >= record.changedAtMs && !inFlight.has(record.id);
+  const isLater = host?.state === 'up' && (host.last?.startedAtMs ?? 0) >= record.changedAtMs;
+  // One that is being moved may be gone from its host because it has arrived at the other.
+  const isWhole = record.moving === undefined || domain?.state === 'running';
+  const fresh = isLater && isWhole && !inFlight.has(record.id);
   return { record, fresh, ...(domain && { domain }) };
 }
 

@@ -17,6 +17,8 @@ import { numberOf } from './numbers.ts';
 import { joinVm } from './snapshot.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Turn } from './turn.ts';
+import type { AuditLog, Users } from './user-view.ts';
+import { UserList } from './users.ts';
 import type {
   CommandResult,
   DomainStatus,
@@ -61,6 +63,8 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
   protected readonly catalog: Images;
   readonly history: EngineView['history'];
   readonly tokens: Tokens;
+  readonly users: Users;
+  readonly audit: AuditLog;
   readonly #parts: FabricParts;
   readonly #turn: Turn;
   readonly #worker: Worker;
@@ -79,6 +83,8 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
     this.catalog = images;
     this.history = parts.store;
     this.tokens = tokens;
+    this.users = new UserList(parts);
+    this.audit = parts.store;
     this.#parts = parts;
     this.#turn = turn;
     this.#worker = worker;
@@ -192,6 +198,7 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
       if (phase !== undefined && record.phase !== phase) continue;
       if (name !== undefined && record.name !== name) continue;
       if (owner !== undefined && record.owner !== owner) continue;
+      if (query.address !== undefined && record.endpoint?.address !== query.address) continue;
       const status = this.#vmStatus(record);
       if (state !== undefined && status.state !== state) continue;
       const last = vms.at(-1);
@@ -317,6 +324,9 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
     return this.operation(id);
   }
 
+  /** Of moves and drains: the engine knows. */
+  protected abstract moveProgress(operationId: string): Progress | undefined;
+
   protected statusOf(operation: Operation): OperationStatus {
     const progress = ENDED_STATES.has(operation.state) ? undefined : this.#progressOf(operation);
     return { operation, ...(progress && { progress }) };
@@ -324,7 +334,8 @@ export abstract class EngineStatus implements Omit<EngineView, CommandName> {
 
   #progressOf({ create, id, kind, vms }: Operation): Progress | undefined {
     if (kind.startsWith('image.')) return this.catalog.progressOf(id);
-    if (kind !== 'vm.create' || create === undefined) return undefined;
+    if (kind === 'vm.migrate' || kind === 'host.drain') return this.moveProgress(id);
+    if (create === undefined) return undefined;
     const coming = vms.find((vm) => this.#worker.imageBytes.has(vm.id));
     const content = create.image?.content;
     if (coming !== undefined && content !== undefined) {
@@ -358,7 +369,11 @@ type CommandName =
   | 'importImage'
   | 'uploadImage'
   | 'deleteImage'
-  | 'cancel';
+  | 'cancel'
+  | 'clusters'
+  | 'migrations'
+  | 'hardware'
+  | 'snapshots';
 
 /** As its host last said; what was done since then, the record knows. */
 function existsOn(host: HostView | undefined, record: VmRecord): boolean {

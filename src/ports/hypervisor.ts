@@ -3,6 +3,7 @@
 
 import type {
   CloudInit,
+  ClusterNetwork,
   Endpoint,
   Flavor,
   HostObservation,
@@ -11,6 +12,10 @@ import type {
   ReadyCheck,
   VmMetadata,
 } from '../core/model.ts';
+import type { GuestCommands } from './guest-commands.ts';
+import type { Hardware } from './hardware.ts';
+import type { MigrationDriver } from './migration.ts';
+import type { Snapshots } from './snapshots.ts';
 
 /** Everything needed to make a VM of ours. `name` and `uuid` were chosen and stored before the first call. */
 export interface VmSpec {
@@ -25,7 +30,12 @@ export interface VmSpec {
   readonly template?: string;
   /** Given to the guest as a NoCloud seed image, made and removed with the disk. */
   readonly cloudInit?: CloudInit;
-  /** Written into the domain's XML; the adapter adds the endpoint when it assigns one. */
+  /**
+   * Further cards, each on a network that is the same on every host of the fleet. The guest is told its addresses by the kernel's arguments
+   * (an image that boots a kernel directly) or by cloud-init. None with `template`: a fork has the cards that its template has.
+   */
+  readonly networks?: readonly ClusterNetwork[];
+  /** Written into the domain's XML; the adapter adds the endpoint when it assigns one, and the networks. */
   readonly metadata: VmMetadata;
 }
 
@@ -99,6 +109,15 @@ export type ImageReader = (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 export interface Hypervisor {
   /** The host's name in the configuration. */
   readonly host: string;
+
+  /** Going back to what a VM was. */
+  readonly snapshots: Snapshots;
+  /** Programs run inside guests. */
+  readonly guest: GuestCommands;
+  /** Changing what one VM is made of. */
+  readonly hardware: Hardware;
+  /** Moving a running VM to another host. */
+  readonly migration: MigrationDriver;
 
   /** Versions and accelerator. Connects when needed. */
   info(signal: AbortSignal): Promise<HostInfo>;

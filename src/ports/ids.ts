@@ -5,4 +5,6 @@ export interface Ids {
   uuid(): string;
   /** Uniform in [0, 1), for jitter. */
   random(): number;
+  /** A fresh ed25519 key with this comment: the public half as in authorized_keys, the private one as OpenSSH keeps it, unencrypted. */
+  sshKey(comment: string): { readonly publicKey: string; readonly privateKey: string };
 }

@@ -1,12 +1,15 @@
 // Port: what must survive the daemon. The contract on each method is what test/contracts/store.ts checks on every adapter.
 // The hypervisor is the truth about VMs; this holds what libvirt cannot.
 
+import type { AuditEntry, LoggedAudit } from '../core/audit.ts';
 import type { CatalogImage, Token } from '../core/catalog.ts';
+import type { Cluster } from '../core/cluster.ts';
 import type { LoggedDecision } from '../core/decision.ts';
 import type { EventType, LoggedEvent, NewEvent } from '../core/events.ts';
 import type { DurableMemory } from '../core/memory.ts';
 import type { GroupName, HostName, VmRecord } from '../core/model.ts';
 import type { Operation } from '../core/operation.ts';
+import type { UserRecord } from '../core/user.ts';
 
 export interface StoredState {
   readonly vms: readonly VmRecord[];
@@ -19,6 +22,9 @@ export interface StoredState {
   readonly operations: readonly Operation[];
   readonly images: readonly CatalogImage[];
   readonly tokens: readonly Token[];
+  readonly clusters: readonly Cluster[];
+  /** The deleted ones too. */
+  readonly users: readonly UserRecord[];
   readonly numbers: readonly Numbered[];
   /** Hosts that take no new VMs, with the reason. */
   readonly cordons: Readonly<Record<HostName, string>>;
@@ -65,6 +71,11 @@ export interface StoreChanges {
   readonly putTokens?: readonly Token[];
   /** By name. */
   readonly deleteTokens?: readonly string[];
+  readonly putClusters?: readonly Cluster[];
+  /** By id. */
+  readonly deleteClusters?: readonly string[];
+  /** Never deleted: who is gone is put with `deletedAt`. */
+  readonly putUsers?: readonly UserRecord[];
   readonly putNumbers?: readonly Numbered[];
   /** Null ends a cordon. */
   readonly putCordons?: Readonly<Record<HostName, string | null>>;
@@ -80,6 +91,8 @@ export interface EventQuery {
   readonly limit: number;
   readonly group?: GroupName;
   readonly types?: readonly EventType[];
+  /** Only those about VMs, operations and images of this user (`ownerOfEvent`). */
+  readonly owner?: string;
 }
 
 export interface EventPage {
@@ -110,6 +123,7 @@ export interface Store {
     readonly vmId?: number;
     readonly state?: Operation['state'];
     readonly kind?: Operation['kind'];
+    readonly owner?: string;
   }): Promise<readonly Operation[]>;
   operation(id: string): Promise<Operation | undefined>;
   /** The operation that came with this Idempotency-Key of this owner, while it is kept. */
@@ -117,5 +131,13 @@ export interface Store {
   answer(key: string): Promise<KeptAnswer | undefined>;
   /** Durable when it resolves. Answers older than a day, and beyond the newest 10 000, are dropped. */
   keepAnswer(answer: KeptAnswer): Promise<void>;
+  /** Durable when it resolves, in the given order. The newest 100 000 are kept. */
+  keepAudit(entries: readonly AuditEntry[]): Promise<void>;
+  /** Newest first. `before`: only those with a smaller number. `who`: only of this one. */
+  audit(query: {
+    readonly limit: number;
+    readonly before?: number;
+    readonly who?: string;
+  }): Promise<readonly LoggedAudit[]>;
   close(): Promise<void>;
 }

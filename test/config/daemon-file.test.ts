@@ -32,11 +32,12 @@ const DEFAULTS: DaemonConfig = {
   policiesDir: '/srv/cwd/policies',
   pollMs: 1000,
   hosts: [DEFAULT_HOST],
-  images: [{ kind: 'built', name: 'backend' }],
+  images: [{ kind: 'built', name: 'backend', guest: 'backend' }],
   flavors: DEFAULT_FLAVORS,
   log: { level: 'info' },
   events: { keep: 100_000 },
   balancers: [],
+  users: { signUp: false, quota: {} },
   record: { keepBytes: 256 * 1024 * 1024 },
 };
 
@@ -86,6 +87,7 @@ images:
   - { name: tiny, path: /img/tiny.raw, format: raw, kernel: vmlinuz, initrd: initrd.gz, args: quiet }
 flavors:
   - { name: big, vcpus: 4, memory: 2G, disk: 10G }
+  - { name: roomy, vcpus: 1, memory: 1G, maxVcpus: 4, maxMemory: 4G, spareNics: 2 }
 log: { level: debug }
 events: { keep: 5000 }
 prometheus: { url: http://127.0.0.1:9090/prom/, timeout: 500ms }
@@ -94,12 +96,14 @@ balancers:
   - { name: back, type: haproxy, socket: 127.0.0.1:9999, backend: web }
   - { name: other, type: file, file: web.conf, format: nginx, reload: [nginx, -s, reload] }
   - { name: plain, type: file, file: /etc/web.cfg, format: haproxy, backend: b }
+users: { signUp: true, quota: { vms: 4, vcpus: 8, memory: 2G, disk: 40G, snapshots: 10 } }
 record: { keep: 1G }
 `;
     expect(accepted(text)).toEqual({
       file: '/srv/cwd/conf/virtscale.yaml',
       listen: { host: '::1', port: 8080 },
       names: ['scale.lab'],
+      users: { signUp: true, quota: { vms: 4, vcpus: 8, memoryMiB: 2048, diskGiB: 40, snapshots: 10 } },
       stateDir: '/srv/cwd/conf/state',
       policiesDir: '/etc/virtscale/policies',
       pollMs: 2000,
@@ -131,7 +135,10 @@ record: { keep: 1G }
           },
         },
       ],
-      flavors: [{ name: 'big', vcpus: 4, memoryMiB: 2048, diskGiB: 10 }],
+      flavors: [
+        { name: 'big', vcpus: 4, memoryMiB: 2048, diskGiB: 10 },
+        { name: 'roomy', vcpus: 1, memoryMiB: 1024, maxVcpus: 4, maxMemoryMiB: 4096, spareNics: 2 },
+      ],
       log: { level: 'debug' },
       events: { keep: 5000 },
       prometheus: { url: 'http://127.0.0.1:9090/prom', timeoutMs: 500 },
@@ -178,6 +185,10 @@ describe('an image from elsewhere', () => {
     ['[::1]:/img/d.img', { kind: 'ssh', host: '::1', path: '/img/d.img' }],
   ])('may be %s', (text, expected) => {
     expect(source(`source: "${text}"`)).toEqual([{ kind: 'source', name: 'x', source: expected }]);
+  });
+
+  it('may be one that virtscale builds', () => {
+    expect(source('built: mpi')).toEqual([{ kind: 'built', name: 'x', guest: 'mpi' }]);
   });
 
   it('may have its checksum and format said', () => {
@@ -295,9 +306,15 @@ describe('a bad file is refused with line and reason', () => {
     [
       'an image from nowhere',
       image('format: raw'),
-      '2:5: images[0]: needs either path (it lies on every host already)',
+      '2:5: images[0]: needs one of path (it lies on every host already)',
     ],
-    ['an image from two places', image('path: /x\nsource: /y'), '2:5: images[0]: needs either path'],
+    ['an image from two places', image('path: /x\nsource: /y'), 'virtscale builds it); it has path and source'],
+    [
+      'a built image that is told its format',
+      image('built: mpi\nformat: raw'),
+      'images[0].format: is known of an image',
+    ],
+    ['a built image of another kind', image('built: gpu'), 'images[0].built: '],
     ['a folder', image('source: /images/'), '3:13: images[0].source: "/images/" is a folder'],
     ['a home folder', image('source: ~/x.img'), '3:13: images[0].source: "~/x.img" begins with ~'],
     ['a file URL', image('source: file:///x.img'), '3:13: images[0].source: "file:///x.img" is a file; write its path'],
@@ -406,6 +423,11 @@ describe('a bad file is refused with line and reason', () => {
       'half a GiB of disk',
       'flavors: [{ name: a, vcpus: 1, memory: 1G, disk: 1.5G }]',
       'flavors[0].disk: must be whole GiB',
+    ],
+    [
+      'less room than it begins with',
+      'flavors: [{ name: a, vcpus: 2, memory: 1G, maxVcpus: 1 }]',
+      'flavors[0].maxVcpus: must not be less than vcpus',
     ],
     ['no vCPUs', 'flavors: [{ name: a, vcpus: 0, memory: 1G }]', 'flavors[0].vcpus: must be from 1 to 256, not 0'],
     ['a poll of nothing', 'poll: 10ms', 'poll: must be from 200ms to 1m, not 10ms'],

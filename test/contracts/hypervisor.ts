@@ -8,6 +8,7 @@ import { Fault, type FaultKind } from '../../src/ports/fault.ts';
 import type { Hypervisor, VmSpec } from '../../src/ports/hypervisor.ts';
 import type { Prober } from '../../src/ports/prober.ts';
 import { describeHypervisorForks, identityOf } from './hypervisor-forks.ts';
+import { describeGuestCommands } from './hypervisor-guest-commands.ts';
 import { describeHypervisorImages, type ImageWithBytes } from './hypervisor-images.ts';
 
 export interface HypervisorFixture {
@@ -285,6 +286,8 @@ export function describeHypervisorContract(adapter: string, makeFixture: () => P
       expectFault,
       unmake,
     });
+
+    describeGuestCommands({ fixture: () => fixture, aSpec, unmake, check });
 
     describeHypervisorForks({
       check,

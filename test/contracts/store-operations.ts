@@ -44,7 +44,7 @@ const FULL = anOperation('full', {
   image: 'debian',
   create: {
     names: ['a', 'b'],
-    flavor: { name: 'small', vcpus: 1, memoryMiB: 128, diskGiB: 2 },
+    flavor: { name: 'small', vcpus: 1, memoryMiB: 128, diskGiB: 2, maxVcpus: 4, maxMemoryMiB: 512, spareNics: 1 },
     image: { name: 'debian', format: 'raw', content: { sha256: '0f'.repeat(32), fileBytes: 512, virtualBytes: 512 } },
     awaitsImage: 'debian',
     ready: { http: { port: 80, path: '/' } },
@@ -59,6 +59,16 @@ const FULL = anOperation('full', {
     },
     allOrNothing: true,
     launchDeadlineMs: 60_000,
+  },
+  hardware: {
+    wish: { vcpus: 2, memoryMiB: 256, diskGiB: 4, addNic: '52:54:00:00:00:01', removeNic: '52:54:00:00:00:02' },
+    restart: true,
+    force: true,
+    before: { vcpus: 1, maxVcpus: 2, memoryMiB: 128, maxMemoryMiB: 128 },
+    flavor: { name: 'small', vcpus: 1, memoryMiB: 128 },
+    restarting: true,
+    undoing: 'the guest did not shut down',
+    fileSystem: 'it has grown',
   },
   failure: { type: 'no-capacity', detail: 'none fits', hosts: [{ name: 'h1', chosen: false, text: 'is full' }] },
 });

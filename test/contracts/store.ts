@@ -8,7 +8,9 @@ import type { DurableMemory } from '../../src/core/memory.ts';
 import type { VmRecord } from '../../src/core/model.ts';
 import type { Store, StoredState } from '../../src/ports/store.ts';
 import { storeCatalogContract } from './store-catalog.ts';
+import { storeClustersContract } from './store-clusters.ts';
 import { storeOperationsContract } from './store-operations.ts';
+import { storeUsersContract } from './store-users.ts';
 
 export interface StoreUnderTest {
   readonly store: Store;
@@ -22,6 +24,7 @@ export interface StoreOptions {
   readonly keepDecisions?: number;
   readonly keepOperations?: number;
   readonly keepAnswers?: number;
+  readonly keepAudit?: number;
 }
 
 /** A store of its own for each call; all are disposed of when the test has ended. */
@@ -36,6 +39,8 @@ export const EMPTY: StoredState = {
   operations: [],
   images: [],
   tokens: [],
+  clusters: [],
+  users: [],
   numbers: [],
   cordons: {},
   loads: {},
@@ -404,5 +409,7 @@ export function storeContract(name: string, make: (options: StoreOptions) => Pro
 
     storeOperationsContract(open);
     storeCatalogContract(open);
+    storeUsersContract(open);
+    storeClustersContract(open);
   });
 }

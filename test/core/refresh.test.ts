@@ -237,6 +237,8 @@ describe('templates', () => {
     const others = [
       AFTER,
       { ...BEFORE, flavor: { ...SMALL, memoryMiB: 256 } },
+      { ...BEFORE, flavor: { ...SMALL, maxVcpus: 9 } },
+      { ...BEFORE, flavor: { ...SMALL, spareNics: 1 } },
       { ...BEFORE, image: { ...IMAGE, direct } },
       { ...BEFORE, setup: { sshKeys: ['ssh-ed25519 AAAA me'] } },
       { ...BEFORE, image: { name: 'x', format: 'qcow2', content } as const },
@@ -244,6 +246,9 @@ describe('templates', () => {
     expect(new Set([BEFORE, ...others].map(templateKey)).size).toBe(others.length + 1);
     expect(templateKey({ ...BEFORE, ready: { tcp: { port: 1 } }, setup: { sshKeys: [] } })).toBe(templateKey(BEFORE));
     expect(templateKey({ ...BEFORE, image: { ...IMAGE, name: 'other' } })).toBe(templateKey(BEFORE));
+    // No room above, said or not, is the same.
+    const said = { ...SMALL, maxVcpus: SMALL.vcpus, maxMemoryMiB: SMALL.memoryMiB, spareNics: 0 };
+    expect(templateKey({ ...BEFORE, flavor: said })).toBe(templateKey(BEFORE));
   });
 
   it('can be read off the VMs made from them', () => {

@@ -9,6 +9,7 @@ import { aFullGroup } from './full-group.ts';
 import { problemsWith, type Schema } from './json-schema.ts';
 import { aDecision, aGroup, aHost, aLoneVm, anImage, aPolicy, aVm, NOW_MS } from './pictures.ts';
 import { tokenFor } from './tokens.ts';
+import { ADA, ADA_TOKEN, USER_CALLS } from './user-calls.ts';
 
 interface Operation {
   readonly responses: Readonly<
@@ -42,11 +43,75 @@ const createAndHold = (edge: EdgeApp): Promise<void> => {
   edge.engine.work.pace = 'manual';
   return create(edge);
 };
+const snapshot = async ({ app }: EdgeApp): Promise<void> => {
+  await app.request('/v1/vms/20/snapshots', json('POST', { name: 'good' }));
+};
 const upload = async ({ app }: EdgeApp): Promise<void> => {
   await app.request('/v1/images/mine', { method: 'PUT', headers: OCTETS, body: 'bytes' });
 };
 
+const cluster = async ({ app }: EdgeApp): Promise<void> => {
+  await app.request('/v1/clusters', json('POST', { name: 'lab', nodes: 2, flavor: 'small', image: 'backend' }));
+};
+
 const CALLS: Readonly<Record<string, readonly Call[]>> = {
+  ...USER_CALLS,
+  'GET /v1/clusters': [
+    { path: '/v1/clusters', status: 200, before: cluster },
+    { path: '/v1/clusters?all=1', status: 400 },
+  ],
+  'POST /v1/clusters': [
+    {
+      path: '/v1/clusters',
+      body: {
+        name: 'lab',
+        nodes: 4,
+        size: { vcpus: 2, memoryMiB: 512, diskGiB: 2 },
+        image: 'backend',
+        ready: { tcp: { port: 22 } },
+        sshKeys: ['ssh-ed25519 AAAA me'],
+        placement: { algorithm: 'round-robin', apart: true },
+      },
+      status: 202,
+    },
+    { path: '/v1/clusters', body: { name: 'lab', nodes: 1, flavor: 'small' }, status: 409, before: cluster },
+    { path: '/v1/clusters', body: { name: 'lab', nodes: 1 }, status: 400 },
+    { path: '/v1/clusters', body: { name: 'Lab', nodes: 1, flavor: 'small' }, status: 400 },
+  ],
+  'GET /v1/clusters/{name}': [
+    { path: '/v1/clusters/lab', status: 200, before: cluster },
+    { path: '/v1/clusters/lab?owner=nobody', status: 404, before: cluster },
+  ],
+  'POST /v1/clusters/{name}/nodes': [
+    { path: '/v1/clusters/lab/nodes', body: { count: 2 }, status: 202, before: cluster },
+    { path: '/v1/clusters/lab/nodes', body: { count: 0 }, status: 400, before: cluster },
+    { path: '/v1/clusters/none/nodes', body: {}, status: 404 },
+  ],
+  'DELETE /v1/clusters/{name}/nodes/{node}': [
+    { path: '/v1/clusters/lab/nodes/node2?grace=30s', status: 202, before: cluster },
+    { path: '/v1/clusters/lab/nodes/node9', status: 404, before: cluster },
+    { path: '/v1/clusters/lab/nodes/master', status: 400, before: cluster },
+  ],
+  'POST /v1/clusters/{name}/exec': [
+    { path: '/v1/clusters/lab/exec', body: { argv: ['true'], timeout: '10m' }, status: 200, before: cluster },
+    { path: '/v1/clusters/lab/exec', body: { argv: [] }, status: 400, before: cluster },
+    { path: '/v1/clusters/none/exec', body: { argv: ['true'] }, status: 404 },
+  ],
+  'PUT /v1/clusters/{name}/files': [
+    {
+      path: '/v1/clusters/lab/files?path=/root/x&mode=755&nodes=node1,node2',
+      bytes: 'x',
+      headers: OCTETS,
+      status: 200,
+      before: cluster,
+    },
+    { path: '/v1/clusters/lab/files?path=x', bytes: 'x', headers: OCTETS, status: 400, before: cluster },
+    { path: '/v1/clusters/none/files?path=/x', bytes: 'x', headers: OCTETS, status: 404 },
+  ],
+  'DELETE /v1/clusters/{name}': [
+    { path: '/v1/clusters/lab', status: 202, before: cluster },
+    { path: '/v1/clusters/none', status: 404 },
+  ],
   'GET /v1/hosts': [
     { path: '/v1/hosts', status: 200 },
     { path: '/v1/hosts?all=1', status: 400 },
@@ -144,6 +209,101 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   'GET /v1/vms/{id}/addresses': [
     { path: '/v1/vms/20/addresses', status: 200 },
     { path: '/v1/vms/99/addresses', status: 404 },
+  ],
+  'GET /v1/vms/{id}/hardware': [
+    { path: '/v1/vms/20/hardware', status: 200 },
+    { path: '/v1/vms/20/hardware?all=1', status: 400 },
+    { path: '/v1/vms/99/hardware', status: 404 },
+  ],
+  'PATCH /v1/vms/{id}/hardware': [
+    { path: '/v1/vms/20/hardware', body: { vcpus: 2, memoryMiB: 512, diskGiB: 4 }, status: 202 },
+    { path: '/v1/vms/20/hardware', body: { memoryMiB: 4096, restart: true, force: true }, status: 202 },
+    { path: '/v1/vms/20/hardware', body: { memoryMiB: 4096 }, status: 409 },
+    { path: '/v1/vms/7/hardware', body: { vcpus: 2 }, status: 409 },
+    { path: '/v1/vms/20/hardware', body: {}, status: 400 },
+    { path: '/v1/vms/20/hardware', body: { diskGiB: 1.5 }, status: 400 },
+    { path: '/v1/vms/99/hardware', body: { vcpus: 2 }, status: 404 },
+  ],
+  'POST /v1/vms/{id}/migrate': [
+    { path: '/v1/vms/20/migrate', status: 202 },
+    { path: '/v1/vms/20/migrate', body: { host: 'far', bandwidthMiBps: 10, timeoutSeconds: 60 }, status: 202 },
+    { path: '/v1/vms/20/migrate', body: { host: 'local' }, status: 409 },
+    { path: '/v1/vms/20/migrate', body: { bandwidthMiBps: 0 }, status: 400 },
+    { path: '/v1/vms/99/migrate', status: 404 },
+  ],
+  'POST /v1/hosts/{name}/drain': [
+    { path: '/v1/hosts/local/drain', status: 202 },
+    { path: '/v1/hosts/nowhere/drain', status: 404 },
+  ],
+  'POST /v1/hosts/{name}/undrain': [
+    { path: '/v1/hosts/local/undrain', status: 200 },
+    { path: '/v1/hosts/nowhere/undrain', status: 404 },
+  ],
+  'GET /v1/rebalance': [
+    { path: '/v1/rebalance', status: 200 },
+    { path: '/v1/rebalance?really=1', status: 400 },
+  ],
+  'POST /v1/rebalance': [
+    { path: '/v1/rebalance', status: 200 },
+    { path: '/v1/rebalance?really=1', status: 400 },
+  ],
+  'POST /v1/vms/{id}/interfaces': [
+    { path: '/v1/vms/20/interfaces', status: 202 },
+    { path: '/v1/vms/20/interfaces', body: { restart: true }, status: 202 },
+    { path: '/v1/vms/20/interfaces', body: { bridge: 'br0' }, status: 400 },
+    { path: '/v1/vms/99/interfaces', status: 404 },
+  ],
+  'DELETE /v1/vms/{id}/interfaces/{mac}': [
+    {
+      path: '/v1/vms/20/interfaces/52:54:00:00:00:02?restart=true',
+      status: 202,
+      before: ({ app }) => app.request('/v1/vms/20/interfaces', { method: 'POST' }),
+    },
+    { path: '/v1/vms/20/interfaces/52:54:00:00:00:01', status: 409 },
+    { path: '/v1/vms/20/interfaces/eth0', status: 400 },
+    { path: '/v1/vms/99/interfaces/52:54:00:00:00:01', status: 404 },
+  ],
+  'GET /v1/vms/{id}/snapshots': [
+    { path: '/v1/vms/20/snapshots', status: 200, before: snapshot },
+    { path: '/v1/vms/99/snapshots', status: 404 },
+  ],
+  'POST /v1/vms/{id}/snapshots': [
+    { path: '/v1/vms/20/snapshots', status: 202 },
+    {
+      path: '/v1/vms/20/snapshots',
+      body: {
+        name: 'x',
+        kind: 'external',
+        memory: false,
+        quiesce: true,
+        description: 'y',
+        keep: { count: 3, hours: 5 },
+      },
+      status: 202,
+    },
+    { path: '/v1/vms/20/snapshots', body: { name: '../x' }, status: 400 },
+    { path: '/v1/vms/20/snapshots', body: { keep: {} }, status: 400 },
+    { path: '/v1/vms/20/snapshots', body: { name: 'good' }, status: 409, before: snapshot },
+    { path: '/v1/vms/99/snapshots', status: 404 },
+  ],
+  'GET /v1/vms/{id}/snapshots/{name}': [
+    { path: '/v1/vms/20/snapshots/good', status: 200, before: snapshot },
+    { path: '/v1/vms/20/snapshots/other', status: 404, before: snapshot },
+  ],
+  'DELETE /v1/vms/{id}/snapshots/{name}': [
+    { path: '/v1/vms/20/snapshots/good', status: 202, before: snapshot },
+    { path: '/v1/vms/20/snapshots/good', status: 404 },
+  ],
+  'POST /v1/vms/{id}/snapshots/{name}/revert': [
+    { path: '/v1/vms/20/snapshots/good/revert', status: 202, before: snapshot },
+    { path: '/v1/vms/20/snapshots/good/revert', body: { power: 'stopped' }, status: 202, before: snapshot },
+    { path: '/v1/vms/20/snapshots/good/revert', body: { power: 'paused' }, status: 400, before: snapshot },
+    { path: '/v1/vms/7/snapshots/good/revert', status: 409 },
+  ],
+  'POST /v1/snapshots': [
+    { path: '/v1/snapshots', body: { vms: [20, 7], name: 'both' }, status: 202 },
+    { path: '/v1/snapshots', body: { vms: [] }, status: 400 },
+    { path: '/v1/snapshots', body: { vms: [99] }, status: 404 },
   ],
   'GET /v1/sd/prometheus': [
     { path: '/v1/sd/prometheus?group=web', status: 200 },
@@ -340,7 +500,9 @@ function fullEdge(): EdgeApp {
         { id: 2, name: 'medium', vcpus: 2, memoryMiB: 256, diskGiB: 10 },
         { id: 3, name: 'huge', vcpus: 64, memoryMiB: 1_000_000 },
       ],
-      tokens: [boss.token, reader.token],
+      tokens: [boss.token, reader.token, ADA_TOKEN.token],
+      users: [ADA],
+      signUp: true,
       decisions: [{ ...aDecision(), id: 'd-1', at: clock.wallOf(NOW_MS) }],
     },
     { withoutToken: 'loopback' },
@@ -361,11 +523,12 @@ describe('the document', async () => {
     expect(Object.keys(CALLS).toSorted()).toEqual(operations.map(({ name }) => name).toSorted());
   });
 
-  it('says of every operation which scope it needs; none is open, none forgotten', () => {
+  it('says of every operation which scope it needs; none forgotten, and open only how one comes in', () => {
     for (const { name, operation } of operations) {
-      expect(SCOPES[name], name).toMatch(/^(post|read|operate|admin)$/);
+      const isOpen = ['POST /v1/sign-in', 'POST /v1/users'].includes(name);
+      expect(SCOPES[name], name).toMatch(isOpen ? /^open$/ : /^(post|read|operate|admin)$/);
       expect(operation['x-scope'], name).toBe(SCOPES[name]);
-      expect(operation.security, name).toEqual([{ token: [] }]);
+      expect(operation.security, name).toEqual(isOpen ? [] : [{ token: [] }]);
     }
     expect(new Set(operations.map(({ operation }) => operation.operationId)).size).toBe(operations.length);
   });
@@ -402,7 +565,7 @@ describe('the document', async () => {
     if (found?.content === undefined) return expect(text).toBe('');
     const schema = found.content[type ?? '']?.schema;
     if (schema === undefined) throw new Error(`${type} is not described for ${status}`);
-    const body = type === 'text/plain' ? text : JSON.parse(text);
+    const body = type === 'text/plain' || type === 'application/x-ndjson' ? text : JSON.parse(text);
     if (type === 'application/problem+json') expect(body.status).toBe(status);
     expect(problemsWith(body, schema, document)).toEqual([]);
     if (status === 202) expect(answer.headers.get('location')).toBe(`/v1/operations/${body.id}`);
@@ -445,7 +608,7 @@ describe('the reader of schemas used here', () => {
 
 describe('what is not in the document', () => {
   it.each([
-    ['GET', '/v1/snapshots', 404],
+    ['GET', '/v1/snapshots', 405],
     ['GET', '/v2/vms', 404],
     ['PUT', '/v1/vms/20', 405],
     ['DELETE', '/v1/hosts/local', 405],

@@ -7,6 +7,7 @@ import { createApp } from '../../src/edge/app.ts';
 import { Metrics } from '../../src/edge/metrics.ts';
 import { CollectedLog } from './collected-log.ts';
 import { clock, FakeEngine, type FakeEngineParts } from './fake-engine.ts';
+import { cheapPasswords } from './people.ts';
 
 export interface EdgeApp {
   readonly app: OpenAPIHono;
@@ -20,14 +21,30 @@ export interface EdgeOptions {
   readonly withoutToken?: WithoutToken;
   /** False: requests of app.request() come from nowhere, and no loopback is assumed. */
   readonly near?: boolean;
+  /** For limits of tries. Absent: the process's clock. */
+  readonly nowMs?: () => number;
 }
 
-export function edgeApp(parts: FakeEngineParts = {}, { withoutToken, near = true }: EdgeOptions = {}): EdgeApp {
+export function edgeApp(
+  parts: FakeEngineParts = {},
+  { withoutToken, near = true, nowMs = () => performance.now() }: EdgeOptions = {},
+): EdgeApp {
   const engine = new FakeEngine(parts);
   const access = new Access({ engine, withoutToken, ...(near && { withoutSocket: 'loopback' as const }) });
   const metrics = new Metrics({ version: '1.2.3' });
   metrics.observe(engine);
   const log = new CollectedLog();
-  const app = createApp({ engine, access, clock, metrics, version: '1.2.3', log, names: ['scaler.example'] });
+  const passwords = cheapPasswords();
+  const app = createApp({
+    engine,
+    access,
+    clock,
+    metrics,
+    version: '1.2.3',
+    log,
+    names: ['scaler.example'],
+    passwords,
+    nowMs,
+  });
   return { app, engine, access, metrics, log };
 }

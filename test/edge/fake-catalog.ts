@@ -15,12 +15,13 @@ import type {
   VmStatus,
 } from '../../src/engine/view.ts';
 import { FakeOperations, type Step } from './fake-operations.ts';
+import { FakeAudit, FakeUsers, type FakeUsersOptions } from './fake-users.ts';
 import type { MemoryEventLog } from './memory-event-log.ts';
 import { anImage, clock, FLAVORS, NOW_MS } from './pictures.ts';
 
 export type Refusal = Extract<CommandResult<never>, { ok: false }>;
 
-export interface FakeCatalogParts {
+export interface FakeCatalogParts extends Pick<FakeUsersOptions, 'users' | 'signUp'> {
   readonly images?: readonly ImageStatus[];
   readonly flavors?: readonly FlavorStatus[];
   readonly tokens?: readonly Token[];
@@ -37,15 +38,31 @@ export abstract class FakeCatalog {
   readonly #images: Map<string, ImageStatus>;
   readonly #flavors: readonly FlavorStatus[];
   readonly #tokens: Map<string, Token>;
+  readonly users: FakeUsers;
+  readonly audit = new FakeAudit();
   #nextImageId: number;
 
-  constructor({ images = [anImage()], flavors = FLAVORS, tokens = [] }: FakeCatalogParts, events: MemoryEventLog) {
+  constructor(
+    { images = [anImage()], flavors = FLAVORS, tokens = [], users = [], signUp }: FakeCatalogParts,
+    events: MemoryEventLog,
+  ) {
     this.events = events;
     this.work = new FakeOperations(events);
     this.#images = new Map(images.map((image) => [image.name, image]));
     this.#flavors = flavors;
     this.#tokens = new Map(tokens.map((token) => [token.name, token]));
     this.#nextImageId = Math.max(0, ...images.map(({ id }) => id)) + 1;
+    this.users = new FakeUsers({
+      users,
+      ...(signUp !== undefined && { signUp }),
+      usedBy: (name) => ({ vms: this.vms().filter(({ record }) => record.owner === name).length }),
+      onGone: (user, { signInsOnly, but }) => {
+        for (const token of [...this.#tokens.values()]) {
+          if (token.user === user && token.name !== but && (token.signIn || !signInsOnly))
+            this.#tokens.delete(token.name);
+        }
+      },
+    });
   }
 
   abstract vms(): readonly VmStatus[];
@@ -184,9 +201,10 @@ export abstract class FakeCatalog {
         ),
       add: (token) =>
         this.command(`add token ${token.name} ${token.scope}`, () => {
-          if (all.has(token.name)) return { ...conflict(`there is a token ${token.name}`), where: 'name' };
-          const whole = { ...token, createdAt: clock.wallOf(NOW_MS) };
-          all.set(token.name, whole);
+          const name = token.user === undefined ? token.name : `${token.user}/${token.name}`;
+          if (all.has(name)) return { ...conflict(`there is a token ${token.name}`), where: 'name' };
+          const whole = { ...token, name, createdAt: clock.wallOf(NOW_MS) };
+          all.set(name, whole);
           return { ok: true, value: whole };
         }),
       remove: (name) =>

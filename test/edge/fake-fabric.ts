@@ -17,8 +17,12 @@ import type {
 } from '../../src/engine/view.ts';
 import type { GuestAddress } from '../../src/ports/hypervisor.ts';
 import { conflict, FakeCatalog, type FakeCatalogParts, notFound } from './fake-catalog.ts';
+import { FakeClusters } from './fake-clusters.ts';
+import { FakeHardware } from './fake-hardware.ts';
+import { FakeMigrations } from './fake-migrations.ts';
 import type { Step } from './fake-operations.ts';
 import { FakePlacement, refusalOf } from './fake-placement.ts';
+import { FakeSnapshots } from './fake-snapshots.ts';
 import type { MemoryEventLog } from './memory-event-log.ts';
 import { aHost, NOW_MS, uuidOf, vmOf } from './pictures.ts';
 
@@ -50,12 +54,31 @@ export class FakeFabric extends FakeCatalog implements Fabric {
   ]);
   readonly #hosts: Map<string, HostStatus>;
   readonly #vms: Map<number, VmStatus>;
+  readonly clusters: FakeClusters;
+  readonly hardware: FakeHardware;
+  readonly migrations: FakeMigrations;
+  readonly snapshots: FakeSnapshots;
   readonly #placement = new FakePlacement(this);
   #nextVmId: number;
   #sorted: readonly VmStatus[] | undefined;
 
   constructor(parts: FakeFabricParts, grouped: readonly VmStatus[], events: MemoryEventLog) {
     super(parts, events);
+    this.clusters = new FakeClusters(this.work, (text, work) => this.command(text, work));
+    const run: typeof this.command = (text, work) => this.command(text, work);
+    this.snapshots = new FakeSnapshots(this.work, run, (id) => this.vm(id));
+    this.hardware = new FakeHardware(this.work, run, (id) => this.vm(id));
+    this.migrations = new FakeMigrations({
+      work: this.work,
+      run,
+      vmOf: (id) => this.vm(id),
+      hostOf: (name) => this.host(name),
+      moved: (id, host) => {
+        const vm = this.vm(id);
+        if (vm !== undefined) this.#vms.set(id, { ...vm, record: { ...vm.record, host } });
+        this.#sorted = undefined;
+      },
+    });
     const { hosts = [aHost()], vms = [] } = parts;
     this.#hosts = new Map(hosts.map((host) => [host.name, host]));
     this.#vms = new Map([...grouped, ...vms].map((vm) => [vm.record.id, vm]));
@@ -391,6 +414,7 @@ function isWanted({ record, state }: VmStatus, query: VmQuery): boolean {
   if (host !== undefined && record.host !== host) return false;
   if (phase !== undefined && record.phase !== phase) return false;
   if (query.state !== undefined && state !== query.state) return false;
+  if (query.address !== undefined && record.endpoint?.address !== query.address) return false;
   if (name !== undefined && record.name !== name) return false;
   return owner === undefined || record.owner === owner;
 }

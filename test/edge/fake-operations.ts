@@ -71,12 +71,13 @@ export class FakeOperations {
     return this.#all.get(id);
   }
 
-  list({ limit, before, vmId, state, kind }: OperationQuery): readonly OperationStatus[] {
+  list({ limit, before, vmId, state, kind, owner }: OperationQuery): readonly OperationStatus[] {
     const newest = [...this.#all.values()].reverse();
     const from = before === undefined ? 0 : newest.findIndex(({ operation }) => operation.id === before) + 1;
     return newest
       .slice(from)
       .filter(({ operation }) => vmId === undefined || operation.vms.some((vm) => vm.id === vmId))
+      .filter(({ operation }) => owner === undefined || operation.owner === owner)
       .filter(({ operation }) => state === undefined || operation.state === state)
       .filter(({ operation }) => kind === undefined || operation.kind === kind)
       .slice(0, limit);

@@ -38,6 +38,7 @@ const EVENTS: readonly NewEvent[] = [
   { type: 'vm.removed', group: 'web', vm, reason: 'idle' },
   { type: 'vm.failed', group: 'web', vm, reason: 'not ready', step: 'started' },
   { type: 'vm.lost', group: 'web', vm, reason: 'vanished' },
+  { type: 'vm.migrated', group: 'web', vm, from: 'h1', to: 'h2', tookMs: 900, downtimeMs: 60, operation: 'o' },
   { type: 'vm.returned', group: 'web', vm, reason: 'load returned' },
   { type: 'vm.standby', group: 'web', vm, standby: 'paused' },
   { type: 'vm.unhealthy', group: 'web', vm, reason: 'HTTP 500' },

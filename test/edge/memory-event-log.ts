@@ -1,7 +1,7 @@
 // A real event log in memory: numbers, order, paging, retention, listeners, as the port and EventLog promise.
 // Like the engine's, it publishes only after storing, and the store may answer late.
 
-import type { LoggedEvent, NewEvent } from '../../src/core/events.ts';
+import { type LoggedEvent, type NewEvent, ownerOfEvent } from '../../src/core/events.ts';
 import { eventGroup } from '../../src/edge/event-text.ts';
 import type { EventLog } from '../../src/engine/view.ts';
 import type { EventPage, EventQuery } from '../../src/ports/store.ts';
@@ -57,11 +57,12 @@ export class MemoryEventLog implements EventLog {
     this.#oldestSeq = this.#stored[0]?.seq ?? 0;
   }
 
-  async page({ since, limit, group, types }: EventQuery): Promise<EventPage> {
+  async page({ since, limit, group, types, owner }: EventQuery): Promise<EventPage> {
     this.pages += 1;
     await this.beforeRead();
     const events = this.#stored
       .filter((event) => event.seq > since)
+      .filter((event) => owner === undefined || ownerOfEvent(event) === owner)
       .filter((event) => group === undefined || eventGroup(event) === group)
       .filter((event) => types === undefined || types.includes(event.type))
       .slice(0, limit);

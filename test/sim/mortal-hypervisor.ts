@@ -33,6 +33,12 @@ const LOOKS: ReadonlySet<string> = new Set<HypervisorCall>([
   'templateKey',
   'listTemplates',
   'agentAnswers',
+  'look',
+  'offer',
+  'describe',
+  'figures',
+  'lookAtCopy',
+  'listSnapshots',
 ]);
 
 export interface MortalHypervisorOptions {
@@ -46,11 +52,51 @@ export interface MortalHypervisorOptions {
 
 export class MortalHypervisor implements Hypervisor {
   readonly host: string;
+  readonly guest: Hypervisor['guest'];
+  readonly hardware: Hypervisor['hardware'];
+  readonly snapshots: Hypervisor['snapshots'];
+  readonly migration: Hypervisor['migration'];
   readonly #options: MortalHypervisorOptions;
 
   constructor(options: MortalHypervisorOptions) {
     this.host = options.inner.host;
     this.#options = options;
+    const { hardware, migration, snapshots } = options.inner;
+    this.snapshots = {
+      list: (uuid, signal) => this.#call('listSnapshots', uuid, () => snapshots.list(uuid, signal)),
+      freeze: (uuid, signal) => this.#call('freeze', uuid, () => snapshots.freeze(uuid, signal)),
+      thaw: (uuid, signal) => this.#call('thaw', uuid, () => snapshots.thaw(uuid, signal)),
+      take: (uuid, wish, signal) => this.#call('takeSnapshot', uuid, () => snapshots.take(uuid, wish, signal)),
+      revert: (uuid, name, wish, signal) =>
+        this.#call('revertSnapshot', uuid, () => snapshots.revert(uuid, name, wish, signal)),
+      delete: (uuid, name, signal) => this.#call('deleteSnapshot', uuid, () => snapshots.delete(uuid, name, signal)),
+    };
+    this.migration = {
+      offer: (signal) => this.#call('offer', '', () => migration.offer(signal)),
+      describe: (uuid, signal) => this.#call('describe', uuid, () => migration.describe(uuid, signal)),
+      prepare: (order, signal) => this.#call('prepare', order.source.uuid, () => migration.prepare(order, signal)),
+      move: (uuid, arrival, how, signal) => this.#call('move', uuid, () => migration.move(uuid, arrival, how, signal)),
+      cancel: (uuid, signal) => this.#call('cancelMove', uuid, () => migration.cancel(uuid, signal)),
+      figures: (uuid, signal) => this.#call('figures', uuid, () => migration.figures(uuid, signal)),
+      look: (uuid, signal) => this.#call('lookAtCopy', uuid, () => migration.look(uuid, signal)),
+      forget: (uuid) => migration.forget(uuid),
+    };
+    this.guest = {
+      exec: (uuid, argv, wishes, signal) =>
+        this.#call('exec', uuid, () => options.inner.guest.exec(uuid, argv, wishes, signal)),
+    };
+    this.hardware = {
+      look: (uuid, signal) => this.#call('look', uuid, () => hardware.look(uuid, signal)),
+      growDisk: (uuid, bytes, signal) => this.#call('growDisk', uuid, () => hardware.growDisk(uuid, bytes, signal)),
+      growFileSystem: (uuid, signal) => this.#call('growFileSystem', uuid, () => hardware.growFileSystem(uuid, signal)),
+      define: (uuid, sizes, signal) => this.#call('redefine', uuid, () => hardware.define(uuid, sizes, signal)),
+      setMemory: (uuid, mib, signal) => this.#call('setMemory', uuid, () => hardware.setMemory(uuid, mib, signal)),
+      setVcpus: (uuid, vcpus, signal) => this.#call('setVcpus', uuid, () => hardware.setVcpus(uuid, vcpus, signal)),
+      attachNic: (uuid, mac, live, signal) =>
+        this.#call('attachNic', uuid, () => hardware.attachNic(uuid, mac, live, signal)),
+      detachNic: (uuid, mac, live, signal) =>
+        this.#call('detachNic', uuid, () => hardware.detachNic(uuid, mac, live, signal)),
+    };
   }
 
   crash(): void {

@@ -87,6 +87,14 @@ export class MortalStore implements Store {
     return this.#written(() => this.#options.store.keepAnswer(answer));
   }
 
+  keepAudit(...given: Parameters<Store['keepAudit']>): ReturnType<Store['keepAudit']> {
+    return this.#written(() => this.#options.store.keepAudit(...given));
+  }
+
+  audit(...given: Parameters<Store['audit']>): ReturnType<Store['audit']> {
+    return this.#options.life.guard(this.#options.store.audit(...given));
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -7,8 +7,14 @@ import type { VmRecord } from '../../src/core/model.ts';
 /** Those that tell where a VM stands in its life. */
 type VmEventType = Exclude<Extract<LoggedEvent, { readonly vm: unknown }>['type'], Aside>;
 /** Those that tell something else about it. */
-type Aside = 'hook.ended' | 'vm.changed' | 'vm.fallback' | 'vm.unhealthy';
-const ASIDE: ReadonlySet<string> = new Set<Aside>(['hook.ended', 'vm.changed', 'vm.fallback', 'vm.unhealthy']);
+type Aside = 'hook.ended' | 'vm.changed' | 'vm.fallback' | 'vm.migrated' | 'vm.unhealthy';
+const ASIDE: ReadonlySet<string> = new Set<Aside>([
+  'hook.ended',
+  'vm.changed',
+  'vm.fallback',
+  'vm.migrated',
+  'vm.unhealthy',
+]);
 
 /** What may be told of a VM after what was told last. A listed domain comes back under its uuid after it was removed. */
 const NEXT: Readonly<Record<VmEventType | 'nothing', readonly VmEventType[]>> = {

@@ -59,4 +59,10 @@ export class SeededIds implements Ids {
   random(): number {
     return this.#random.next();
   }
+
+  /** No key that anybody could use. */
+  sshKey(comment: string): ReturnType<Ids['sshKey']> {
+    const id = this.uuid();
+    return { publicKey: `ssh-ed25519 ${id} ${comment}`, privateKey: `private half of ${id}` };
+  }
 }

@@ -3,6 +3,8 @@
 
 import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from '../../core/model.ts';
 import { Fault, isFault } from '../../ports/fault.ts';
+import type { GuestCommands } from '../../ports/guest-commands.ts';
+import type { Hardware } from '../../ports/hardware.ts';
 import type {
   GuestAddress,
   GuestIdentity,
@@ -15,9 +17,43 @@ import type {
   TemplateSpec,
   VmSpec,
 } from '../../ports/hypervisor.ts';
+import type { MigrationDriver } from '../../ports/migration.ts';
+import type { Snapshots } from '../../ports/snapshots.ts';
 
 export class LazyHypervisor implements Hypervisor {
   readonly host: string;
+  readonly guest: GuestCommands = {
+    exec: async (uuid, argv, options, signal) => (await this.#get(signal)).guest.exec(uuid, argv, options, signal),
+  };
+  readonly hardware: Hardware = {
+    look: async (uuid, signal) => (await this.#get(signal)).hardware.look(uuid, signal),
+    growDisk: async (uuid, bytes, signal) => (await this.#get(signal)).hardware.growDisk(uuid, bytes, signal),
+    growFileSystem: async (uuid, signal) => (await this.#get(signal)).hardware.growFileSystem(uuid, signal),
+    define: async (uuid, sizes, signal) => (await this.#get(signal)).hardware.define(uuid, sizes, signal),
+    setMemory: async (uuid, mib, signal) => (await this.#get(signal)).hardware.setMemory(uuid, mib, signal),
+    setVcpus: async (uuid, vcpus, signal) => (await this.#get(signal)).hardware.setVcpus(uuid, vcpus, signal),
+    attachNic: async (uuid, mac, live, signal) => (await this.#get(signal)).hardware.attachNic(uuid, mac, live, signal),
+    detachNic: async (uuid, mac, live, signal) => (await this.#get(signal)).hardware.detachNic(uuid, mac, live, signal),
+  };
+  readonly snapshots: Snapshots = {
+    list: async (uuid, signal) => (await this.#get(signal)).snapshots.list(uuid, signal),
+    freeze: async (uuid, signal) => (await this.#get(signal)).snapshots.freeze(uuid, signal),
+    thaw: async (uuid, signal) => (await this.#get(signal)).snapshots.thaw(uuid, signal),
+    take: async (uuid, wish, signal) => (await this.#get(signal)).snapshots.take(uuid, wish, signal),
+    revert: async (uuid, name, wish, signal) => (await this.#get(signal)).snapshots.revert(uuid, name, wish, signal),
+    delete: async (uuid, name, signal) => (await this.#get(signal)).snapshots.delete(uuid, name, signal),
+  };
+  readonly migration: MigrationDriver = {
+    offer: async (signal) => (await this.#get(signal)).migration.offer(signal),
+    describe: async (uuid, signal) => (await this.#get(signal)).migration.describe(uuid, signal),
+    prepare: async (order, signal) => (await this.#get(signal)).migration.prepare(order, signal),
+    move: async (uuid, arrival, options, signal) =>
+      (await this.#get(signal)).migration.move(uuid, arrival, options, signal),
+    cancel: async (uuid, signal) => (await this.#get(signal)).migration.cancel(uuid, signal),
+    figures: async (uuid, signal) => (await this.#get(signal)).migration.figures(uuid, signal),
+    look: async (uuid, signal) => (await this.#get(signal)).migration.look(uuid, signal),
+    forget: (uuid) => this.#ready?.migration.forget(uuid),
+  };
   readonly #bringUp: () => Promise<Hypervisor>;
   #coming: Promise<Hypervisor> | undefined;
   #wake: (() => void)[] = [];

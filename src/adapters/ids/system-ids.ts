@@ -3,6 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Ids } from '../../ports/ids.ts';
+import { freshSshKey } from './ssh-key-pair.ts';
 
 export class SystemIds implements Ids {
   uuid(): string {
@@ -11,5 +12,9 @@ export class SystemIds implements Ids {
 
   random(): number {
     return Math.random();
+  }
+
+  sshKey(comment: string): ReturnType<Ids['sshKey']> {
+    return freshSshKey(comment);
   }
 }

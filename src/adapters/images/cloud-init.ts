@@ -8,7 +8,11 @@ import { Fault } from '../../ports/fault.ts';
 import type { SeedFiles } from './seed-iso.ts';
 
 /** cloud-init runs its first-boot steps once for each instance id: the VM's uuid. */
-export type CloudInitOptions = CloudInit & { readonly instanceId: string };
+export type CloudInitOptions = CloudInit & {
+  readonly instanceId: string;
+  /** Its network configuration; absent: the guest asks DHCP on its first card. */
+  readonly network?: Readonly<Record<string, unknown>>;
+};
 
 /** What cloud-init knows user-data by; it takes no notice of anything else. */
 const KINDS = /^(?:#cloud-config\b|#!|#include\b|## template: *jinja\b|content-type: *multipart\/|mime-version:)/i;
@@ -19,16 +23,17 @@ const LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
  * The user's own user-data is handed over as it is, and the keys come beside it, in the meta-data. Without it there is one that sets
  * the host name and the keys of the image's default user. Throws `Fault` `refused`.
  */
-export function cloudInitFiles({ instanceId, hostname, sshKeys, userData }: CloudInitOptions): SeedFiles {
+export function cloudInitFiles({ instanceId, hostname, network, sshKeys, userData }: CloudInitOptions): SeedFiles {
   if (!INSTANCE_ID.test(instanceId)) throw refused(`the instance id ${JSON.stringify(instanceId)} is none`);
   if (hostname.length > 253 || !hostname.split('.').every((label) => LABEL.test(label))) {
     throw refused(`${JSON.stringify(hostname.slice(0, 60))} is no host name`);
   }
   const keys = [...new Set(sshKeys.map(checkedKey))];
+  const networked = network && { networkConfig: yaml(network) };
   const identity = { 'instance-id': instanceId, 'local-hostname': hostname };
   if (userData === undefined) {
     const config = { hostname, ...(keys.length > 0 && { ssh_authorized_keys: keys }) };
-    return { metaData: yaml(identity), userData: `#cloud-config\n${yaml(config)}` };
+    return { metaData: yaml(identity), userData: `#cloud-config\n${yaml(config)}`, ...networked };
   }
   if (!KINDS.test(userData)) {
     throw refused(
@@ -36,7 +41,7 @@ export function cloudInitFiles({ instanceId, hostname, sshKeys, userData }: Clou
       'Begin it with #cloud-config, #! or Content-Type: multipart.',
     );
   }
-  return { metaData: yaml({ ...identity, ...(keys.length > 0 && { 'public-keys': keys }) }), userData };
+  return { metaData: yaml({ ...identity, ...(keys.length > 0 && { 'public-keys': keys }) }), userData, ...networked };
 }
 
 function checkedKey(text: string, index: number): string {

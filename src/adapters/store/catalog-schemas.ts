@@ -30,6 +30,7 @@ export const catalogImage: z.ZodType<CatalogImage> = z
     reason: z.string().exactOptional(),
     addedAt: z.string(),
     configured: z.boolean(),
+    owner: z.string().exactOptional(),
   } satisfies Shape<CatalogImage>)
   .refine((found) => found.state !== 'ready' || found.image !== undefined, {
     path: ['image'],
@@ -42,6 +43,8 @@ export const token: z.ZodType<Token> = z.object({
   sha256,
   createdAt: z.string(),
   expiresAt: z.string().exactOptional(),
+  user: z.string().exactOptional(),
+  signIn: z.literal(true).exactOptional(),
 } satisfies Shape<Token>);
 
 export const keptAnswer: z.ZodType<KeptAnswer> = z.object({

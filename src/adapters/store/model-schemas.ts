@@ -4,12 +4,14 @@
 import { z } from 'zod';
 import type {
   CloudInit,
+  ClusterNetwork,
   Endpoint,
   Flavor,
   Image,
   ImageContent,
   LaunchWay,
   Leaving,
+  NodeOf,
   PowerState,
   ReadyCheck,
   StandbyKind,
@@ -31,7 +33,7 @@ export const atMs = z.number().nonnegative();
 const SHA256 = /^[\da-f]{64}$/;
 export const sha256 = z.string().regex(SHA256, { error: 'must be 64 lower-case hex digits' });
 
-const endpoint: z.ZodType<Endpoint> = z.object({ address: z.string(), port: z.int() } satisfies Shape<Endpoint>);
+export const endpoint: z.ZodType<Endpoint> = z.object({ address: z.string(), port: z.int() } satisfies Shape<Endpoint>);
 
 const imageContent: z.ZodType<ImageContent> = z.object({
   sha256,
@@ -51,12 +53,17 @@ export const image: z.ZodType<Image> = z
     error: 'must have either path or content',
   });
 
-export const flavor: z.ZodType<Flavor> = z.object({
+export const flavorShape = {
   name: z.string(),
   vcpus: z.int().positive(),
   memoryMiB: z.number().positive(),
   diskGiB: z.number().positive().exactOptional(),
-} satisfies Shape<Flavor>);
+  maxVcpus: z.int().positive().exactOptional(),
+  maxMemoryMiB: z.number().positive().exactOptional(),
+  spareNics: z.int().nonnegative().exactOptional(),
+} satisfies Shape<Flavor>;
+
+export const flavor: z.ZodType<Flavor> = z.object(flavorShape);
 
 export const ready: z.ZodType<ReadyCheck> = z.union([
   z.object({ http: z.object({ port: z.int(), path: z.string() }) }),
@@ -76,6 +83,17 @@ const cloudInit: z.ZodType<CloudInit> = z.object({
 } satisfies Shape<CloudInit>);
 
 const STANDBYS = { paused: true, saved: true, stopped: true } as const;
+
+export const clusterNetwork: z.ZodType<ClusterNetwork> = z.object({
+  id: z.string(),
+  address: z.string(),
+  prefixBits: z.int().min(8).max(30),
+} satisfies Shape<ClusterNetwork>);
+
+export const nodeOf: z.ZodType<NodeOf> = z.object({
+  cluster: z.string(),
+  number: z.int().positive(),
+} satisfies Shape<NodeOf>);
 
 export const vmRecord: z.ZodType<VmRecord> = z.object({
   id: z.int().positive(),
@@ -119,7 +137,10 @@ export const vmRecord: z.ZodType<VmRecord> = z.object({
   standby: z.exactOptional(oneOf<StandbyKind>(STANDBYS)),
   agentless: z.boolean().exactOptional(),
   servedSinceMs: atMs.exactOptional(),
+  moving: z.object({ to: z.string(), operation: z.string() }).exactOptional(),
   isProtected: z.boolean().exactOptional(),
+  node: nodeOf.exactOptional(),
+  networks: z.array(clusterNetwork).exactOptional(),
   labels: z.record(z.string(), z.string()).exactOptional(),
   tries: z.int().nonnegative(),
 } satisfies Shape<VmRecord>);

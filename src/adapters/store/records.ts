@@ -6,19 +6,24 @@
 // kept answers are history, so a bad one refuses only the query that meets it.
 
 import { z } from 'zod';
+import type { LoggedAudit } from '../../core/audit.ts';
 import type { CatalogImage, Token } from '../../core/catalog.ts';
+import type { Cluster } from '../../core/cluster.ts';
 import type { LoggedDecision } from '../../core/decision.ts';
 import type { LoggedEvent, NewEvent } from '../../core/events.ts';
 import type { DurableMemory } from '../../core/memory.ts';
 import type { VmRecord } from '../../core/model.ts';
 import type { Operation } from '../../core/operation.ts';
+import type { UserRecord } from '../../core/user.ts';
 import { Fault } from '../../ports/fault.ts';
 import type { KeptAnswer } from '../../ports/store.ts';
 import { catalogImage, keptAnswer, token } from './catalog-schemas.ts';
+import { cluster } from './cluster-schemas.ts';
 import { durableMemory } from './memory-schemas.ts';
 import { vmRecord } from './model-schemas.ts';
 import { ofToday } from './older-decisions.ts';
 import { operation } from './operation-schemas.ts';
+import { auditEntry, userRecord } from './user-schemas.ts';
 
 // Kinds of events and decisions grow from version to version and nothing is decided from them: only their frame is checked.
 const eventBody = z.looseObject({ type: z.string() });
@@ -27,7 +32,18 @@ const decisionBody = z.looseObject({ id: z.string(), at: z.string(), group: z.st
 /** Where a row lies, for the message about it. */
 interface RowPlace {
   readonly file: string;
-  readonly table: 'vms' | 'group_memory' | 'events' | 'decisions' | 'operations' | 'images' | 'tokens' | 'answers';
+  readonly table:
+    | 'vms'
+    | 'group_memory'
+    | 'events'
+    | 'decisions'
+    | 'operations'
+    | 'images'
+    | 'tokens'
+    | 'users'
+    | 'clusters'
+    | 'answers'
+    | 'audit';
   readonly key: string | number;
   readonly advice: string;
 }
@@ -101,6 +117,21 @@ export function parseCatalogImage(file: string, name: string, body: string): Cat
 /** Throws `Fault('refused')` naming the row and the field. */
 export function parseToken(file: string, name: string, body: string): Token {
   return parseOwn({ file, table: 'tokens', key: name, advice: ACTED_UPON }, token, 'name', body);
+}
+
+/** Throws `Fault('refused')` naming the row and the field. */
+export function parseCluster(file: string, id: string, body: string): Cluster {
+  return parseOwn({ file, table: 'clusters', key: id, advice: ACTED_UPON }, cluster, 'id', body);
+}
+
+/** Throws `Fault('refused')` naming the row and the field. */
+export function parseUser(file: string, name: string, body: string): UserRecord {
+  return parseOwn({ file, table: 'users', key: name, advice: ACTED_UPON }, userRecord, 'name', body);
+}
+
+/** Throws `Fault('refused')` naming the row and the field. */
+export function parseAudit(file: string, n: number, body: string): LoggedAudit {
+  return { n, ...parse({ file, table: 'audit', key: n, advice: HISTORY }, auditEntry, body) };
 }
 
 /** Throws `Fault('refused')` naming the row and the field. */

@@ -95,6 +95,8 @@ export function roomsOf(snapshot: Snapshot): Rooms {
   const used = new Map<HostName, Usage>(snapshot.hosts.map((host) => [host.name, new Usage()]));
   for (const view of snapshot.vms) {
     used.get(view.record.host)?.addVm(view);
+    // Until it is certain where it is, it counts on both.
+    if (view.record.moving !== undefined) used.get(view.record.moving.to)?.addVm(view);
   }
   const hosts = inOrder(snapshot.hosts);
   const all = hosts.map((host, index) => roomOf(host, index, used.get(host.name) ?? new Usage()));

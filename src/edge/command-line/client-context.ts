@@ -2,11 +2,12 @@
 
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
-import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { didYouMean } from '../../config/did-you-mean.ts';
 import { ApiClient, apiUrl, DEFAULT_URL } from './api-client.ts';
 import { CommandFailure } from './command-failure.ts';
+import { Credentials } from './credentials.ts';
+import { askNewPassword, askPassword, type PasswordSource, passwordsFromStdin } from './password-input.ts';
 import { type Output, printable, type Terminal } from './terminal.ts';
 
 export interface ClientContext {
@@ -17,6 +18,12 @@ export interface ClientContext {
   interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T>;
   /** Asks a person yes or no; throws `CommandFailure` (2) where there is none to ask. */
   confirm(question: string): Promise<boolean>;
+  /** From standard input, where that is said; else asked for without an echo. */
+  password(question: string, fromStdin: boolean): Promise<string>;
+  /** The same, asked for twice. */
+  newPassword(question: string, fromStdin: boolean): Promise<string>;
+  /** Tokens of earlier sign-ins. */
+  readonly credentials: Credentials;
 }
 
 export interface ClientOptions {
@@ -29,7 +36,7 @@ export interface ClientOptions {
 export interface ClientProcess {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly stderr: Output;
-  readonly stdin?: Readable & { readonly isTTY?: boolean };
+  readonly stdin?: PasswordSource['stdin'] & object;
   /** Calls `listener` at the next Ctrl-C instead of ending the process; returns the way back. */
   readonly onInterrupt?: (listener: () => void) => () => void;
 }
@@ -62,13 +69,32 @@ export function contextOf(process: ClientProcess, terminal: Terminal): ContextOf
   return ({ url, token, json = false }) => {
     const fromEnv = process.env['VIRTSCALE_URL'] || undefined;
     const at = apiUrl(url ?? fromEnv ?? DEFAULT_URL, url === undefined ? 'VIRTSCALE_URL' : '--url');
+    const credentials = new Credentials(process.env);
+    const given = token === undefined ? tokenOf(process.env) : checkedToken(token, '--token');
+    const lines = linesOnce(process);
     return {
-      api: new ApiClient(at, token === undefined ? tokenOf(process.env) : checkedToken(token, '--token')),
+      api: new ApiClient(at, given ?? credentials.of(at)?.token),
+      credentials,
+      password: (question, fromStdin) => (fromStdin ? lines() : askPassword(process, question)),
+      newPassword: (question, fromStdin) => (fromStdin ? lines() : askNewPassword(process, question)),
       terminal,
       json,
       interruptible: (work) => interruptible(process, work),
       confirm: (question) => confirm(process, question),
     };
+  };
+}
+
+/** The lines of standard input, one after the other. */
+function linesOnce(process: ClientProcess): () => Promise<string> {
+  let all: Promise<string[]> | undefined;
+  return async () => {
+    all ??= passwordsFromStdin(process);
+    const line = (await all).shift();
+    if (line === undefined || line === '') {
+      throw new CommandFailure(2, 'standard input has not as many passwords as are needed');
+    }
+    return line;
   };
 }
 

@@ -28,6 +28,6 @@ export function hostLines(hosts: unknown): readonly string[] {
 function advice(status: number): readonly string[] {
   if (status !== 401) return [];
   return [
-    'Give a token with VIRTSCALE_TOKEN, VIRTSCALE_TOKEN_FILE or --token; an admin makes one with "virtscale token create".',
+    'Sign in with "virtscale login NAME", or give a token with VIRTSCALE_TOKEN, VIRTSCALE_TOKEN_FILE or --token; an admin makes one with "virtscale token create".',
   ];
 }

@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from 'commander';
 import { readDuration } from '../../config/duration.ts';
+import { readSizeMiB } from '../../config/size.ts';
 import type { ReadyCheck } from '../../core/model.ts';
 
 export function wholeNumber(text: string): number {
@@ -19,6 +20,14 @@ export function tailBytes(text: string): number {
   const bytes = wholeNumber(text);
   if (bytes < 1) throw new InvalidArgumentError('It must be at least 1.');
   return bytes;
+}
+
+/** `512M`, `2G`: in MiB. */
+export function sizeMiB(text: string): number {
+  const read = readSizeMiB(text);
+  if (!read.ok) throw new InvalidArgumentError(`It ${read.reason}.`);
+  if (read.value < 1) throw new InvalidArgumentError('It must be at least 1M.');
+  return read.value;
 }
 
 /** Checked here, sent as it was written. */
@@ -52,7 +61,7 @@ export function readyCheck(text: string): ReadyCheck {
   return tcp === null ? { http: { port, path: match[2] ?? '/' } } : { tcp: { port } };
 }
 
-function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
+export function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
   return (text) => {
     const word = words.find((one) => one === text);
     if (word === undefined) throw new InvalidArgumentError(`It must be one of ${words.join(', ')}.`);

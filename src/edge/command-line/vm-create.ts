@@ -6,7 +6,7 @@ import { operationSchema } from '../fabric-schemas.ts';
 import { type ClientContext, type ClientOptions, type ContextOf, clientCommand } from './client-context.ts';
 import { CommandFailure, cannotRead } from './command-failure.ts';
 import { finish } from './finish.ts';
-import { countOfVms, label, readyCheck, several } from './values.ts';
+import { countOfVms, label, readyCheck, several, sizeMiB, wholeNumber } from './values.ts';
 
 /** The daemon takes request bodies of 64 KiB. */
 const MAX_FILE_BYTES = 48 * 1024;
@@ -23,6 +23,9 @@ interface CreateOptions {
   readonly ready?: ReturnType<typeof readyCheck>;
   readonly sshKey?: readonly string[];
   readonly userData?: string;
+  readonly maxVcpus?: number;
+  readonly maxMemory?: number;
+  readonly spareNics?: number;
   readonly wait: boolean;
 }
 
@@ -40,6 +43,9 @@ export function addVmCreate(vms: Command, contextOf: ContextOf): void {
     .option('--ready <port/path>', 'in service once it answers HTTP there (default: once it runs)', readyCheck)
     .option('--ssh-key <file>', 'public keys that may log in, for cloud-init (may be repeated)', several)
     .option('--user-data <file>', "cloud-init's user-data")
+    .option('--max-vcpus <n>', 'vCPUs it can be given while it runs', countOfVms)
+    .option('--max-memory <size>', 'memory it can be given while it runs, e.g. 2G', sizeMiB)
+    .option('--spare-nics <n>', 'network cards that can be added while it runs', wholeNumber)
     .option('--no-wait', 'do not wait until it is done')
     .action((name: string, options: ClientOptions & CreateOptions) => createVms(contextOf(options), name, options));
 }
@@ -63,6 +69,9 @@ async function createVms(context: ClientContext, name: string, options: CreateOp
     ...(ready !== undefined && { ready }),
     ...(sshKeys.length > 0 && { sshKeys }),
     ...(userData !== undefined && { userData }),
+    ...(options.maxVcpus !== undefined && { maxVcpus: options.maxVcpus }),
+    ...(options.maxMemory !== undefined && { maxMemoryMiB: options.maxMemory }),
+    ...(options.spareNics !== undefined && { spareNics: options.spareNics }),
     ...(Object.keys(placement).length > 0 && { placement }),
   };
   const operation = await context.api.send('POST', '/v1/vms', operationSchema, { body });
@@ -70,7 +79,7 @@ async function createVms(context: ClientContext, name: string, options: CreateOp
 }
 
 /** The public keys of a file such as id_ed25519.pub or authorized_keys. */
-async function keysOf(file: string): Promise<readonly string[]> {
+export async function keysOf(file: string): Promise<readonly string[]> {
   const text = await readSmall(file, 'the ssh key');
   if (text.includes('PRIVATE KEY')) {
     throw new CommandFailure(2, `${file} is a private key, which stays where it is; give the public one, ${file}.pub`);

@@ -16,6 +16,7 @@ import { finish } from './finish.ts';
 import { type Cell, printable, type Style } from './terminal.ts';
 import { duration, tailBytes } from './values.ts';
 import { addVmCreate } from './vm-create.ts';
+import { addVmHardware } from './vm-hardware.ts';
 import { addVmMarks, labelsText } from './vm-marks.ts';
 import { vmOf, vmsOf } from './vm-names.ts';
 
@@ -61,6 +62,7 @@ export function addVmCommands(root: Command, contextOf: ContextOf): void {
     .action((vm: string, options: ClientOptions) => showVm(contextOf(options), vm));
   addVmCreate(vms, contextOf);
   addVmMarks(vms, contextOf);
+  addVmHardware(vms, contextOf);
 
   for (const [verb, description] of Object.entries(POWER)) {
     const command = clientCommand(vms, verb, description)

@@ -1,7 +1,7 @@
 // What zod calls optional may be there as undefined; what the engine calls optional is there or not. This is the step between.
 
 /** As `T`, with every member that is undefined left out. */
-type Present<T> = T extends readonly (infer I)[]
+export type Present<T> = T extends readonly (infer I)[]
   ? readonly Present<I>[]
   : T extends object
     ? { [K in keyof T]: Present<Exclude<T[K], undefined>> }

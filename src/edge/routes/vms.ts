@@ -55,6 +55,12 @@ const listVms = createRoute({
       state: vmStateSchema.optional(),
       name: nameSchema.optional(),
       owner: nameSchema.optional(),
+      address: z
+        .string()
+        .max(64)
+        .regex(/^[\dA-Fa-f.:]+$/, 'must be an IP address')
+        .optional()
+        .openapi({ description: 'Where clients reach it', example: '127.0.1.1' }),
       limit: limitSchema,
       cursor: cursorSchema,
     }),

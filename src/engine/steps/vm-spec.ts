@@ -4,7 +4,7 @@ import type { VmRecord } from '../../core/model.ts';
 import type { VmSpec } from '../../ports/hypervisor.ts';
 
 export function specOf(record: VmRecord): VmSpec {
-  const { cloudInit, flavor, group, image, kind, ready, template, way } = record;
+  const { cloudInit, flavor, group, image, kind, networks, ready, template, way } = record;
   if (flavor === undefined || (image === undefined && kind !== 'blank')) {
     throw new Error(`VM ${record.name} is to be made, but its record has no image or flavor`);
   }
@@ -16,6 +16,7 @@ export function specOf(record: VmRecord): VmSpec {
     ...(image && { image }),
     ...(ready && { ready }),
     ...(cloudInit && { cloudInit }),
+    ...(networks && { networks }),
     ...forkOf,
     metadata: {
       id: record.id,

@@ -117,7 +117,7 @@ test('a retention that was lowered is reached over several commits', async () =>
 
 test('a full disk refuses the commit with advice, keeps nothing of it, and the store works on', async () => {
   const file = newFile();
-  const store = open({ path: file, pagesMax: 40 });
+  const store = open({ path: file, pagesMax: 60 });
   await store.commit({ putVms: [aVmRecord(1)], events: [anEvent('kept')] });
   const before = await store.load();
   const large = { putVms: [aVmRecord(2)], events: [anEvent('x'.repeat(300_000))], decisions: [aDecision('large')] };

@@ -13,9 +13,10 @@ import {
 import { Fault } from '../../../ports/fault.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
 import type { AccelSource } from './accel-source.ts';
+import { type ClusterLink, checkClusterNetworks } from './cluster-cards.ts';
 import type { DomainCatalog } from './domain-catalog.ts';
 import { absent, byUuid, isActive } from './domain-lookups.ts';
-import { type DomainSpec, domainXml, type GuestNetwork } from './domain-xml.ts';
+import { type DomainSpec, domainXml, type GuestNetwork, writtenMetadata } from './domain-xml.ts';
 import { canBind, freeAddress } from './forward-addresses.ts';
 import { orAborted } from './or-aborted.ts';
 import type { VmDisks } from './vm-disks.ts';
@@ -36,6 +37,7 @@ export interface DefinitionsParts {
   readonly catalog: DomainCatalog;
   readonly disks: VmDisks;
   readonly network: GuestNetwork;
+  readonly clusterLink?: ClusterLink | undefined;
   readonly consoleLog: boolean;
   readonly accel: AccelSource;
 }
@@ -44,6 +46,8 @@ export class Definitions {
   readonly #parts: DefinitionsParts;
   /** Choosing an address and defining (or starting) the domain that has it: one after another. */
   #choosing: Promise<unknown> = Promise.resolve();
+  /** Chosen for VMs that are on their way here, by uuid. */
+  readonly #reserved = new Map<string, Endpoint>();
 
   constructor(parts: DefinitionsParts) {
     this.#parts = parts;
@@ -96,7 +100,8 @@ export class Definitions {
   }
 
   async #define(spec: VmSpec, call: CallOptions): Promise<{ readonly endpoint?: Endpoint }> {
-    const { accel, catalog, consoleLog, disks, network, work } = this.#parts;
+    const { accel, catalog, clusterLink, consoleLog, disks, network, work } = this.#parts;
+    checkClusterNetworks(spec.networks ?? []);
     const domains = await work.listDomains(0, call);
     const known = domains.find(({ uuid }) => uuid === spec.uuid);
     const clash = domains.find(({ name, uuid }) => (name === spec.name) !== (uuid === spec.uuid));
@@ -109,14 +114,30 @@ export class Definitions {
     const xml = domainXml(spec, {
       accel: (await accel.get(call.signal)).kind,
       network,
+      ...(clusterLink && { clusterLink }),
       diskPath: `${folder}/${volumeName(spec.name)}`,
       ...(endpoint && { endpoint }),
       ...(spec.cloudInit && { seedPath: `${folder}/${seedName(spec.name)}` }),
       ...(consoleLog && { consolePath: `${folder}/${consoleName(spec.name)}` }),
     });
     await work.defineDomain(xml, 0, call);
-    catalog.put(spec.uuid, endpoint ? { ...spec.metadata, endpoint } : spec.metadata);
+    catalog.put(spec.uuid, writtenMetadata(spec, spec.metadata, endpoint));
     return endpoint ? { endpoint } : {};
+  }
+
+  /** An address for a VM that is coming: given to nobody else until it is released. */
+  reserve(uuid: string, network: Extract<GuestNetwork, { kind: 'forward' }>, call: CallOptions): Promise<Endpoint> {
+    return this.#inTurn(call, async () => {
+      const endpoint =
+        this.#reserved.get(uuid) ??
+        (await this.#freeEndpoint(await this.#parts.work.listDomains(0, call), network, call));
+      this.#reserved.set(uuid, endpoint);
+      return endpoint;
+    });
+  }
+
+  release(uuid: string): void {
+    this.#reserved.delete(uuid);
   }
 
   async #freeEndpoint(
@@ -127,7 +148,9 @@ export class Definitions {
     // Whoever cannot be asked might have any address: then none is given away.
     const { catalog } = this.#parts;
     const all = await Promise.all(domains.map((domain) => catalog.lookUp(domain, call).catch(absent)));
-    const taken = new Set(all.flatMap((metadata) => metadata?.endpoint?.address ?? []));
+    const known = all.flatMap((metadata) => metadata?.endpoint?.address ?? []);
+    const coming = Array.from(this.#reserved.values(), ({ address }) => address);
+    const taken = new Set([...known, ...coming]);
     return freeAddress(network.addressPrefix, network.port, taken, canBind);
   }
 

@@ -2,9 +2,16 @@
 // Not here: choosing addresses (forward-addresses), making the disk (vm-disks).
 
 import { createHash } from 'node:crypto';
-import type { Endpoint, VmMetadata } from '../../../core/model.ts';
+import type { Endpoint, Flavor, VmMetadata } from '../../../core/model.ts';
 import { portOf } from '../../../core/ready-check.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
+import {
+  type ClusterLink,
+  clusterArguments,
+  clusterInterfaces,
+  clusterKernelArgs,
+  clusterLinkOf,
+} from './cluster-cards.ts';
 import { metadataXml } from './vm-metadata.ts';
 import { element, type XmlText } from './xml-text.ts';
 
@@ -25,6 +32,8 @@ export type DomainSpec = Omit<VmSpec, 'metadata'> & { readonly metadata?: VmMeta
 export interface DomainXmlOptions {
   readonly accel: 'kvm' | 'qemu';
   readonly network: GuestNetwork;
+  /** Where cluster networks are; absent: where `network` is. */
+  readonly clusterLink?: ClusterLink;
   /** Path of the overlay, qcow2. */
   readonly diskPath: string;
   /** Where the forwarded port of the guest is bound; only with the network `forward`. */
@@ -48,29 +57,58 @@ const FORWARDED_GUEST_PORT = 80;
 export function domainXml(spec: DomainSpec, options: DomainXmlOptions): string {
   const { flavor, metadata, name, uuid } = spec;
   const { accel, endpoint, network } = options;
+  const link = clusterLinkOf(network, options.clusterLink);
   return element(
     'domain',
     { type: accel, 'xmlns:qemu': QEMU_NAMESPACE },
     element('name', {}, name),
     element('uuid', {}, uuid),
-    metadata && element('metadata', {}, metadataXml(endpoint ? { ...metadata, endpoint } : metadata)),
-    element('memory', { unit: 'MiB' }, flavor.memoryMiB),
-    element('vcpu', { placement: 'static' }, flavor.vcpus),
+    metadata && element('metadata', {}, metadataXml(writtenMetadata(spec, metadata, endpoint))),
+    ...sizesXml(flavor),
     // The guest image reads its name there.
     element('sysinfo', { type: 'smbios' }, element('system', {}, element('entry', { name: 'serial' }, name))),
-    osXml(spec, network),
+    osXml(spec, network, link),
     element('features', {}, element('acpi'), element('apic')),
     accel === 'kvm' ? element('cpu', { mode: 'host-model' }) : undefined,
     element('on_poweroff', {}, 'destroy'),
     element('on_reboot', {}, 'restart'),
     element('on_crash', {}, 'destroy'),
-    devicesXml(spec, options),
-    network.kind === 'forward' && endpoint ? forwardXml(spec, endpoint) : undefined,
+    devicesXml(spec, options, link),
+    commandLineXml([
+      ...(network.kind === 'forward' && endpoint ? forwardArguments(spec, endpoint) : []),
+      ...clusterArguments(uuid, spec.networks ?? [], link),
+    ]),
     accel === 'qemu' ? FEWER_QUESTIONS : undefined,
   ).xml;
 }
 
-function osXml(spec: DomainSpec, network: GuestNetwork): XmlText {
+/** What the domain says about itself: also what only its host could know. */
+export function writtenMetadata(
+  { networks }: Pick<DomainSpec, 'networks'>,
+  metadata: VmMetadata,
+  endpoint: Endpoint | undefined,
+): VmMetadata {
+  return {
+    ...metadata,
+    ...(endpoint && { endpoint }),
+    ...(networks !== undefined && networks.length > 0 && { networks }),
+  };
+}
+
+/** A maximum that is no more than what the VM begins with is not written: nothing changes for those that have no room above. */
+function sizesXml({ maxMemoryMiB = 0, maxVcpus = 0, memoryMiB, vcpus }: Flavor): readonly XmlText[] {
+  const grows = maxMemoryMiB > memoryMiB;
+  const plugs = maxVcpus > vcpus;
+  return [
+    element('memory', { unit: 'MiB' }, grows ? maxMemoryMiB : memoryMiB),
+    ...(grows ? [element('currentMemory', { unit: 'MiB' }, memoryMiB)] : []),
+    plugs
+      ? element('vcpu', { placement: 'static', current: vcpus }, maxVcpus)
+      : element('vcpu', { placement: 'static' }, vcpus),
+  ];
+}
+
+function osXml(spec: DomainSpec, network: GuestNetwork, link: ClusterLink): XmlText {
   const direct = spec.image?.direct;
   const type = element('type', { arch: 'x86_64', machine: MACHINE }, 'hvm');
   const smbios = element('smbios', { mode: 'sysinfo' });
@@ -79,14 +117,15 @@ function osXml(spec: DomainSpec, network: GuestNetwork): XmlText {
     const second = isInstalledByNetwork(spec, network) ? element('boot', { dev: 'network' }) : undefined;
     return element('os', {}, type, element('boot', { dev: 'hd' }), second, smbios);
   }
-  const extra = network.kind === 'forward' ? (network.kernelArgs ?? '') : '';
+  const forwarded = network.kind === 'forward' ? (network.kernelArgs ?? '') : '';
+  const args = [direct.args, forwarded, clusterKernelArgs(spec.uuid, spec.networks ?? [], link)];
   return element(
     'os',
     {},
     type,
     element('kernel', {}, direct.kernel),
     element('initrd', {}, direct.initrd),
-    element('cmdline', {}, `${direct.args} ${extra}`.trim()),
+    element('cmdline', {}, args.filter((each) => each !== '').join(' ')),
     smbios,
   );
 }
@@ -96,20 +135,26 @@ function isInstalledByNetwork(spec: DomainSpec, network: GuestNetwork): boolean 
   return spec.image === undefined && network.kind !== 'forward';
 }
 
-function devicesXml(spec: DomainSpec, { consolePath, diskPath, network, seedPath }: DomainXmlOptions): XmlText {
+function devicesXml(
+  spec: DomainSpec,
+  { consolePath, diskPath, network, seedPath }: DomainXmlOptions,
+  link: ClusterLink,
+): XmlText {
+  const queues = queuesOf(spec.flavor);
   return element(
     'devices',
     {},
     element(
       'disk',
       { type: 'file', device: 'disk' },
-      element('driver', { name: 'qemu', type: 'qcow2', cache: 'writeback', discard: 'unmap' }),
+      element('driver', { name: 'qemu', type: 'qcow2', cache: 'writeback', discard: 'unmap', queues }),
       element('source', { file: diskPath }),
       element('target', { dev: 'vda', bus: 'virtio' }),
       atSlot(SLOTS.disk),
     ),
-    seedPath === undefined ? undefined : seedXml(seedPath),
+    seedPath === undefined ? undefined : seedXml(seedPath, queues),
     network.kind === 'forward' ? undefined : interfaceXml(spec, network),
+    ...clusterInterfaces(spec.uuid, spec.networks ?? [], link),
     element('controller', { type: 'virtio-serial', index: 0 }, atSlot(SLOTS.serial)),
     element('channel', { type: 'unix' }, element('target', { type: 'virtio', name: 'org.qemu.guest_agent.0' })),
     element(
@@ -120,16 +165,33 @@ function devicesXml(spec: DomainSpec, { consolePath, diskPath, network, seedPath
       element('target', { port: 0 }),
     ),
     element('controller', { type: 'usb', model: 'none' }),
+    ...portsXml(spec.flavor.spareNics ?? 0),
     element('memballoon', { model: 'virtio' }, element('stats', { period: 5 }), atSlot(SLOTS.balloon)),
   );
 }
 
+/**
+ * QEMU gives a disk as many queues as there are vCPUs at its start. Memory saved after one was plugged in would not fit the QEMU that is to
+ * go on from it, nor a migration its target: so where some may come the number is fixed.
+ */
+function queuesOf({ maxVcpus = 0, vcpus }: Flavor): number | undefined {
+  return maxVcpus > vcpus ? maxVcpus : undefined;
+}
+
+/** On the root bus nothing can be added while it runs: each card to come needs a port of its own. */
+function portsXml(count: number): readonly XmlText[] {
+  if (count === 0) return [];
+  const port = (index: number): XmlText => element('controller', { type: 'pci', index, model: 'pcie-root-port' });
+  const root = element('controller', { type: 'pci', index: 0, model: 'pcie-root' });
+  return [root, ...Array.from({ length: count }, (_, index) => port(index + 1))];
+}
+
 /** A second disk, not a CD: every cloud image has its driver from the first moment, and looks for the label wherever it is. */
-function seedXml(path: string): XmlText {
+function seedXml(path: string, queues: number | undefined): XmlText {
   return element(
     'disk',
     { type: 'file', device: 'disk' },
-    element('driver', { name: 'qemu', type: 'raw' }),
+    element('driver', { name: 'qemu', type: 'raw', queues }),
     element('source', { file: path }),
     element('target', { dev: 'vdb', bus: 'virtio' }),
     element('readonly'),
@@ -166,15 +228,17 @@ const FEWER_QUESTIONS = element(
 );
 
 /** libvirt's own user network cannot forward ports (before passt), so QEMU is told directly. */
-function forwardXml(spec: DomainSpec, { address, port }: Endpoint): XmlText {
+function forwardArguments(spec: DomainSpec, { address, port }: Endpoint): readonly string[] {
   const guestPort = (spec.ready && portOf(spec.ready)) ?? FORWARDED_GUEST_PORT;
   const forward = `hostfwd=tcp:${address}:${port}-:${guestPort}`;
   const nic = `virtio-net-pci,netdev=fw0,mac=${macAddress(spec.uuid)},romfile=,bus=pcie.0,addr=${FORWARD_NIC_SLOT}`;
-  return element(
-    'qemu:commandline',
-    {},
-    ...['-netdev', `user,id=fw0,${forward}`, '-device', nic].map((value) => element('qemu:arg', { value })),
-  );
+  return ['-netdev', `user,id=fw0,${forward}`, '-device', nic];
+}
+
+function commandLineXml(args: readonly string[]): XmlText | undefined {
+  return args.length === 0
+    ? undefined
+    : element('qemu:commandline', {}, ...args.map((value) => element('qemu:arg', { value })));
 }
 
 /** Follows from the uuid, so that defining a VM twice gives it the same card. In QEMU's range 52:54:00. */

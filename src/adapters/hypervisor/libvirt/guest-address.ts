@@ -58,16 +58,18 @@ function isLoopback(address: string): boolean {
   return address.startsWith('127.') || address === '::1';
 }
 
-/** Undefined while nobody knows: no lease yet, no agent yet, not running. */
+/** Undefined while nobody knows: no lease yet, no agent yet, not running. `except`: cards (lower case) that clients cannot reach it by. */
 export async function guestAddress(
   client: LibvirtClient,
   domain: Domain,
   options: CallOptions,
+  except: ReadonlySet<string> = new Set(),
 ): Promise<string | undefined> {
   for (const source of [InterfaceAddressesSource.LEASE, InterfaceAddressesSource.AGENT]) {
     const timeoutMs = source === InterfaceAddressesSource.AGENT ? AGENT_TIMEOUT_MS : options.timeoutMs;
     try {
-      const found = reachable(await client.interfaceAddresses(domain, source, { ...options, timeoutMs }));
+      const all = await client.interfaceAddresses(domain, source, { ...options, timeoutMs });
+      const found = reachable(all.filter(({ hwaddr }) => !except.has(hwaddr?.toLowerCase() ?? '')));
       if (found !== undefined) return found;
     } catch (error) {
       // "Not supported", "agent not connected", "not running": this source knows nothing yet. A broken connection is told.

@@ -141,6 +141,21 @@ export class GuestAgent {
     }
   }
 
+  /** A new file, to be written. */
+  async create(uuid: string, path: string, call: CallOptions): Promise<number> {
+    return Number(await this.#return(uuid, 'guest-file-open', { path, mode: 'w' }, call));
+  }
+
+  /** One of the agent's own commands; what it answers, `{}` when that is no object. @throws LibvirtError as {@link run} does */
+  command(
+    uuid: string,
+    execute: string,
+    args: Readonly<Record<string, unknown>>,
+    call: CallOptions,
+  ): Promise<Readonly<Record<string, unknown>>> {
+    return this.#command(uuid, execute, args, call);
+  }
+
   async #command(
     uuid: string,
     execute: string,

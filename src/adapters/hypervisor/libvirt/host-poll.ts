@@ -126,7 +126,9 @@ export class HostPoll {
     try {
       const info = await client.domainInfo(domain, options);
       const readAtMs = this.#clock.nowMs();
-      const size = { vcpus: info.vcpus, memoryMiB: Math.round(info.maxMemoryKiB / 1024) };
+      // Ours have what they were given; what others keep back by a balloon they may want again at any time.
+      const memoryKiB = this.#catalog.isForeign(domain.uuid) ? info.maxMemoryKiB : info.memoryKiB;
+      const size = { vcpus: info.vcpus, memoryMiB: Math.round(memoryKiB / 1024) };
       this.#sizes.set(domain.uuid, size);
       const state = observedState(info.state, domain);
       const paused = info.state === DomainState.PAUSED ? { paused: true } : {};

@@ -6,6 +6,8 @@ import type { Endpoint, HostObservation, Image, ImageContent, VmMetadata } from 
 import { type CallOptions, ErrorCode, isLibvirtError, LibvirtClient } from '../../../libvirt/index.ts';
 import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
+import type { GuestCommands } from '../../../ports/guest-commands.ts';
+import type { Hardware } from '../../../ports/hardware.ts';
 import type {
   GuestAddress,
   GuestIdentity,
@@ -22,25 +24,32 @@ import { ImageTransfers } from '../image-transfers.ts';
 import type { AccelVerdict } from './accel-probe.ts';
 import { AccelSource } from './accel-source.ts';
 import { ChangeFeed } from './change-feed.ts';
+import { type ClusterLink, clusterLinkOf, clusterMac } from './cluster-cards.ts';
 import { ConsoleLogs, emptyLargeLogs } from './console-logs.ts';
 import { Definitions } from './definitions.ts';
 import { DomainCatalog } from './domain-catalog.ts';
+import { DomainHardware } from './domain-hardware.ts';
 import { absent, byUuid, isActive, unless } from './domain-lookups.ts';
 import { DomainStatsReader } from './domain-stats.ts';
 import type { GuestNetwork } from './domain-xml.ts';
 import { Forking } from './forking.ts';
 import { guestAddress, guestAddresses } from './guest-address.ts';
 import { GuestAgent } from './guest-agent.ts';
+import { GuestExec } from './guest-exec.ts';
 import { GuestIdentities } from './guest-identity.ts';
 import { GuestShutdown } from './guest-shutdown.ts';
 import { HostFacts } from './host-facts.ts';
 import { HostPoll } from './host-poll.ts';
 import { HostPool, type PoolOptions } from './host-pool.ts';
 import { faultOf } from './libvirt-faults.ts';
+import { LibvirtSnapshots } from './libvirt-snapshots.ts';
+import { LibvirtMigration } from './migration.ts';
+import { migrationUriOf } from './migration-uri.ts';
 import { Ownership } from './ownership.ts';
 import { PlacedImages } from './placed-images.ts';
 import { PoolVolumes } from './pool-volumes.ts';
 import { Power } from './power.ts';
+import { SnapshotFiles } from './snapshot-files.ts';
 import type { IsReady } from './template-maker.ts';
 import { Templates } from './templates.ts';
 import { VmDisks } from './vm-disks.ts';
@@ -52,10 +61,16 @@ export interface LibvirtHypervisorOptions {
   readonly clock: Clock;
   readonly pool: PoolOptions;
   readonly network: GuestNetwork;
+  /** Where cluster networks are. Absent: where the guests' first card is; with forwarded ports, among the hosts of this machine. */
+  readonly clusterLink?: ClusterLink;
   /** What an earlier probe found out. Absent: a probe guest is run once; libvirt's own word on KVM is not enough. */
   readonly accel?: AccelVerdict;
   /** Whether guests' serial output is kept in the pool's folder. Default true. */
   readonly consoleLog?: boolean;
+  /** As the libvirt of other hosts reaches this one. Absent: derived from `uri` where that is possible. */
+  readonly migrationUri?: string;
+  /** Hosts of the same name have the same files under their pools. Absent: a storage of its own. */
+  readonly sharedStorage?: string;
   /** Deadline of each single call of libvirt; the caller's signal may be earlier. Default 10 000; work that starts QEMU or copies: 60 000. */
   readonly callTimeoutMs?: number;
   readonly workTimeoutMs?: number;
@@ -67,14 +82,23 @@ const KEEPALIVE = { keepaliveIntervalMs: 3000, keepaliveCount: 3, connectTimeout
 /** How often console logs are looked at that nobody else keeps small. */
 const LOGS_EVERY_MS = 60_000;
 
+/** Memory and whole disks are copied; who asks says when to give up. */
+const SNAPSHOT_TIMEOUT_MS = 600_000;
+
 type SignalledCall = CallOptions & { readonly signal: AbortSignal };
 
 export class LibvirtHypervisor implements Hypervisor {
   readonly host: string;
+  readonly guest: GuestCommands;
+  readonly hardware: Hardware;
+  readonly snapshots: LibvirtSnapshots;
+  readonly migration: LibvirtMigration;
   readonly #options: LibvirtHypervisorOptions;
   readonly #control: LibvirtClient;
   readonly #work: LibvirtClient;
   readonly #counters: LibvirtClient;
+  /** For programs in guests, which may run for hours. */
+  readonly #commands: LibvirtClient;
   /** For what a stuck guest can hold up, and what must not wait behind restores and copies. */
   readonly #guests: LibvirtClient;
   readonly #catalog: DomainCatalog;
@@ -108,6 +132,7 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#counters = connect();
     const guests = connect();
     this.#guests = guests;
+    this.#commands = connect();
     const isHere = isLocal(uri);
     this.#isHere = isHere;
     const catalog = new DomainCatalog(control);
@@ -116,14 +141,25 @@ export class LibvirtHypervisor implements Hypervisor {
     const volumes = new PoolVolumes(work, hostPool);
     this.#images = new PlacedImages(work, hostPool, volumes);
     const templates = new Templates(work, hostPool, volumes);
+    const clusterLink = clusterLinkOf(network, options.clusterLink);
     const diskParts = { client: work, pool: hostPool, volumes, images: this.#images, templates, hostIsHere: isHere };
-    const disks = new VmDisks(diskParts);
+    const disks = new VmDisks({ ...diskParts, clusterLink });
     this.#disks = disks;
     this.#consoles = new ConsoleLogs(work, hostPool, volumes);
     const closing = this.#closing.signal;
     const accel = new AccelSource(options.accel, hostPool, { uri, random, ...KEEPALIVE }, closing);
     this.#facts = new HostFacts(control, host, accel);
-    const definitions = new Definitions({ host, control, work, catalog, disks, network, consoleLog, accel });
+    const definitions = new Definitions({
+      host,
+      control,
+      work,
+      catalog,
+      disks,
+      network,
+      clusterLink,
+      consoleLog,
+      accel,
+    });
     this.#definitions = definitions;
     this.#ownership = new Ownership(work, catalog, host);
     this.#power = new Power(control, work, host);
@@ -144,6 +180,42 @@ export class LibvirtHypervisor implements Hypervisor {
     this.#identities = new GuestIdentities({ host, client: guests, agent: this.#agent, clock, guestsShareLink });
     const facts = this.#facts;
     const agent = this.#agent;
+    this.guest = new GuestExec({
+      host,
+      agent: new GuestAgent(this.#commands),
+      callTimeoutMs: options.callTimeoutMs ?? 10_000,
+      closing,
+      guarded: (what, signal, work) => this.#guarded(what, signal, work),
+    });
+    this.hardware = new DomainHardware({
+      ...{ host, control, work, guests, agent, definitions, network },
+      guarded: (what, signal, run) => this.#guarded(what, signal, () => run(this.#longCall(signal))),
+      forgetSpace: () => this.#poll.forgetSpace(),
+    });
+    this.migration = new LibvirtMigration({
+      host,
+      uri: migrationUriOf(uri, options.migrationUri),
+      storage: options.sharedStorage,
+      control,
+      work,
+      connect,
+      pool: hostPool,
+      volumes,
+      images: this.#images,
+      definitions,
+      network,
+      accel,
+      catalog,
+      closing,
+      callTimeoutMs: options.callTimeoutMs ?? 10_000,
+      workTimeoutMs: options.workTimeoutMs ?? 60_000,
+    });
+    this.snapshots = new LibvirtSnapshots({
+      ...{ host, work, guests, catalog },
+      files: new SnapshotFiles(work, hostPool, volumes),
+      guarded: (what, signal, run) =>
+        this.#guarded(what, signal, () => run({ signal, timeoutMs: SNAPSHOT_TIMEOUT_MS })),
+    });
     const forking = { control, work, catalog, pool: hostPool, templates, disks, definitions, facts, agent };
     this.#forking = new Forking({ ...forking, guestsShareLink, isHere, closing });
   }
@@ -334,7 +406,8 @@ export class LibvirtHypervisor implements Hypervisor {
       const call = this.#call(signal);
       const metadata = await this.#catalog.lookUp(byUuid(uuid), call).catch(absent);
       if (metadata?.endpoint !== undefined) return metadata.endpoint;
-      const address = await guestAddress(this.#work, byUuid(uuid), call);
+      const ownCards = new Set(metadata?.networks?.map(({ id }) => clusterMac(uuid, id)));
+      const address = await guestAddress(this.#work, byUuid(uuid), call, ownCards);
       return address === undefined ? undefined : { address, port };
     });
   }
@@ -376,8 +449,8 @@ export class LibvirtHypervisor implements Hypervisor {
   async close(): Promise<void> {
     await this.#forking.close();
     this.#closing.abort();
-    const clients = [this.#control, this.#work, this.#counters, this.#guests];
-    await Promise.all(clients.map((client) => client.close()));
+    const clients = [this.#control, this.#work, this.#counters, this.#guests, this.#commands];
+    await Promise.all([...clients.map((client) => client.close()), this.migration.close()]);
   }
 
   // --- inside -----------------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ import { Fault } from '../../../ports/fault.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
 import { cloudInitFiles } from '../../images/cloud-init.ts';
 import { seedIso } from '../../images/seed-iso.ts';
-import type { DomainSpec } from './domain-xml.ts';
+import { type ClusterLink, clusterNetworkConfig } from './cluster-cards.ts';
+import { type DomainSpec, macAddress } from './domain-xml.ts';
 import type { HostPool } from './host-pool.ts';
 import { lookAtImage } from './image-file.ts';
 import type { PlacedImages } from './placed-images.ts';
 import type { PoolVolumes } from './pool-volumes.ts';
 import type { Templates } from './templates.ts';
-import { isConsoleOf, seedName, vmNameOf, volumeName } from './volume-names.ts';
+import { isConsoleOf, readSnapshotPart, seedName, vmNameOf, volumeName } from './volume-names.ts';
 import { type Backing, diskXml, fileXml, readVolume } from './volume-xml.ts';
 
 /** Less than an empty overlay takes. */
@@ -32,6 +33,7 @@ export class VmDisks {
   readonly #images: PlacedImages;
   readonly #templates: Templates;
   readonly #hostIsHere: boolean;
+  readonly #clusterLink: ClusterLink;
 
   /** `hostIsHere`: paths on the host are paths of this machine too, so images can be looked at before libvirt is asked. */
   constructor(parts: {
@@ -41,6 +43,7 @@ export class VmDisks {
     readonly images: PlacedImages;
     readonly templates: Templates;
     readonly hostIsHere: boolean;
+    readonly clusterLink: ClusterLink;
   }) {
     this.#client = parts.client;
     this.#pool = parts.pool;
@@ -48,6 +51,7 @@ export class VmDisks {
     this.#images = parts.images;
     this.#templates = parts.templates;
     this.#hostIsHere = parts.hostIsHere;
+    this.#clusterLink = parts.clusterLink;
   }
 
   /** The folder of the pool, where the VM's files are or would be. */
@@ -56,8 +60,10 @@ export class VmDisks {
   }
 
   async create(spec: VmSpec, options: CallOptions): Promise<void> {
-    const { cloudInit, image, name, template } = spec;
-    const seed = cloudInit && seedIso(cloudInitFiles({ ...cloudInit, instanceId: spec.uuid }));
+    const { cloudInit, image, name, networks = [], template } = spec;
+    const network = clusterNetworkConfig(spec.uuid, macAddress(spec.uuid), networks, this.#clusterLink);
+    const told = { instanceId: spec.uuid, ...(networks.length > 0 && { network }) };
+    const seed = cloudInit && seedIso(cloudInitFiles({ ...cloudInit, ...told }));
     const pool = await this.#pool.need(options);
     await this.createAs(pool, spec, volumeName(name), seed && [seedName(name), seed], options);
     const isThere =
@@ -174,12 +180,14 @@ export class VmDisks {
     await this.#client.uploadVolume(volume, { length: seed.length }, once(seed), options);
   }
 
-  /** The disk, the seed image, and what the guest wrote to its console. */
+  /** The disk with the layers and memories of its snapshots, the seed image, and what the guest wrote to its console. */
   async remove(vmName: string, options: CallOptions): Promise<void> {
     const pool = await this.#pool.lookUp(options);
     if (pool === undefined) return;
     const ours = (volume: StorageVolume): boolean =>
-      [volumeName(vmName), seedName(vmName)].includes(volume.name) || isConsoleOf(volume.name, vmName);
+      [volumeName(vmName), seedName(vmName)].includes(volume.name) ||
+      isConsoleOf(volume.name, vmName) ||
+      readSnapshotPart(volume.name)?.vmName === vmName;
     let volumes = (await this.#client.listVolumes(pool, options)).filter(ours);
     if (!volumes.some(({ name }) => isConsoleOf(name, vmName))) {
       // QEMU made the log behind libvirt's back.
@@ -194,7 +202,8 @@ export class VmDisks {
     if (pool === undefined) return [];
     await this.#client.refreshPool(pool, options);
     const volumes = await this.#client.listVolumes(pool, options);
-    return volumes.flatMap(({ name }) => vmNameOf(name) ?? []).sort();
+    const names = volumes.flatMap(({ name }) => vmNameOf(name) ?? readSnapshotPart(name)?.vmName ?? []);
+    return [...new Set(names)].sort();
   }
 }
 

@@ -1,7 +1,7 @@
 // The metadata element that virtscale puts into each domain it makes, written and read back.
 // Not here: when it is read and how long it is believed (domain-catalog).
 
-import type { Endpoint, VmMetadata } from '../../../core/model.ts';
+import type { ClusterNetwork, Endpoint, VmMetadata } from '../../../core/model.ts';
 import { element, type XmlText } from './xml-text.ts';
 import { childOf, parseXml, type XmlElement } from './xml-tree.ts';
 
@@ -20,12 +20,13 @@ export function metadataElement(metadata: VmMetadata): XmlText {
 }
 
 function written(prefix: string, namespace: Readonly<Record<string, string>>, metadata: VmMetadata): XmlText {
-  const { adopted, endpoint, ...attributes } = metadata;
+  const { adopted, endpoint, networks = [], ...attributes } = metadata;
   return element(
     `${prefix}vm`,
     // Attributes, since white space around an element's text does not survive everybody who edits XML.
     { ...namespace, ...attributes, adopted: adopted === true ? 'true' : undefined },
     endpoint && element(`${prefix}endpoint`, { address: endpoint.address, port: endpoint.port }),
+    ...networks.map((network) => element(`${prefix}network`, { ...network })),
   );
 }
 
@@ -42,6 +43,7 @@ export function readMetadata(xml: string): VmMetadata | undefined {
   if (vm.name !== 'vm' || !Number.isSafeInteger(id) || id < 1) return undefined;
   if (owner === undefined || operation === undefined || image === undefined || flavor === undefined) return undefined;
   const endpoint = readEndpoint(childOf(vm, 'endpoint'));
+  const networks = vm.children.filter(({ name }) => name === 'network').flatMap((each) => readNetwork(each) ?? []);
   return {
     id,
     ...(group !== undefined && { group }),
@@ -51,8 +53,17 @@ export function readMetadata(xml: string): VmMetadata | undefined {
     flavor,
     ...(template !== undefined && { template }),
     ...(endpoint && { endpoint }),
+    ...(networks.length > 0 && { networks }),
     ...(adopted === 'true' && { adopted: true }),
   };
+}
+
+function readNetwork({ attributes }: XmlElement): ClusterNetwork | undefined {
+  const { address, id } = attributes;
+  const prefixBits = Number(attributes['prefixBits']);
+  return id === undefined || address === undefined || !Number.isInteger(prefixBits)
+    ? undefined
+    : { id, address, prefixBits };
 }
 
 function readEndpoint(found: XmlElement | undefined): Endpoint | undefined {

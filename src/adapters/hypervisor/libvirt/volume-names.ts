@@ -36,6 +36,22 @@ export function isConsole(volume: string): boolean {
   return volume.startsWith(PREFIX) && volume.endsWith(CONSOLE);
 }
 
+const SNAPSHOT_PART = /^vs-(.+)\.([0-9a-f]{8})\.(layer|memory)$/;
+
+/** What an external snapshot brings: the disk that is written on from then on, and the memory of that moment. `id` is eight hex digits. */
+export function snapshotPart(vmName: string, id: string, part: 'layer' | 'memory'): string {
+  return `${PREFIX}${vmName}.${id}.${part}`;
+}
+
+/** Whose snapshot's file this is; undefined for anything else. */
+export function readSnapshotPart(
+  volume: string,
+): { readonly vmName: string; readonly id: string; readonly part: 'layer' | 'memory' } | undefined {
+  const [, vmName, id, part] = SNAPSHOT_PART.exec(volume) ?? [];
+  if (vmName === undefined || id === undefined || (part !== 'layer' && part !== 'memory')) return undefined;
+  return { vmName, id, part };
+}
+
 /** One try to bring an image: its volume, and the marker that says that it lies there whole. */
 export interface ImageTry {
   readonly sha256: string;
@@ -66,6 +82,11 @@ export function readMarker(volume: string): ImageTry | undefined {
 /** Whether this is the volume of some try to bring that image. */
 export function isBaseOf(volume: string, sha256: string): boolean {
   return BASE.exec(volume)?.[1] === sha256.slice(0, 16);
+}
+
+/** The first digits of the image's checksum, for the volume of a placed image. */
+export function imageOfBase(volume: string): string | undefined {
+  return BASE.exec(volume)?.[1];
 }
 
 /** One try to make a template: its files, and the marker that says that they lie there whole. */

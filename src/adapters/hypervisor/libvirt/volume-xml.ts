@@ -27,7 +27,8 @@ export function diskXml(name: string, backing: Backing | undefined, capacityByte
     {},
     element('name', {}, name),
     capacityBytes === undefined ? undefined : element('capacity', { unit: 'bytes' }, capacityBytes),
-    element('target', {}, element('format', { type: 'qcow2' })),
+    // Without it libvirt makes the form that QEMU before 1.1 reads, which cannot be resized once it has snapshots.
+    element('target', {}, element('format', { type: 'qcow2' }), element('compat', {}, '1.1')),
     backing &&
       element('backingStore', {}, element('path', {}, backing.path), element('format', { type: backing.format })),
   ).xml;

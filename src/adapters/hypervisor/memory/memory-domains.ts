@@ -26,6 +26,8 @@ export interface MemoryDomainsOptions {
   /** The disk of that VM name; undefined: there is none. `complete`: not left by an interrupted clone. */
   readonly diskOf: (vmName: string) => { readonly complete: boolean } | undefined;
   readonly onChange: () => void;
+  /** Addresses that are kept for guests on their way here. */
+  readonly coming: () => readonly string[];
 }
 
 type Conditions = { readonly load: LoadFunction; readonly bootLoad: number };
@@ -75,7 +77,12 @@ export class MemoryDomains {
     }
     const known = this.#guests.get(spec.uuid);
     const forwarded = known?.forwarded ?? (network === 'lease' ? undefined : this.#freeEndpoint(addressPrefix));
-    const metadata = forwarded === undefined ? spec.metadata : { ...spec.metadata, endpoint: forwarded };
+    const { networks } = spec;
+    const metadata = {
+      ...spec.metadata,
+      ...(forwarded && { endpoint: forwarded }),
+      ...(networks?.length && { networks }),
+    };
     if (known === undefined) {
       const { vcpus, memoryMiB } = spec.flavor;
       this.insert({ uuid: spec.uuid, name: spec.name, vcpus, memoryMiB, disk: spec.name, metadata, forwarded });
@@ -108,6 +115,32 @@ export class MemoryDomains {
       throw new Fault('conflict', `host ${this.#options.host}: domain ${guest.name} runs`);
     }
     this.remove(uuid);
+  }
+
+  /** A copy of another host's guest begins to arrive: it holds its disk and stands still. */
+  takeIn(from: GuestState, forwarded: Endpoint | undefined, atMs: number): void {
+    const { diskOf, notes, onChange } = this.#options;
+    const { disk, memoryMiB, metadata, name, uuid, vcpus } = from;
+    if (disk !== undefined && diskOf(disk)?.complete !== true) notes.violate(`${name} arrived without a whole disk`);
+    const known = metadata && (forwarded === undefined ? metadata : { ...metadata, endpoint: forwarded });
+    this.insert({ uuid, name, vcpus, memoryMiB, disk, metadata: known, forwarded });
+    const guest = this.#mustExist(uuid);
+    guest.lease = from.lease;
+    guest.running = true;
+    guest.arriving = true;
+    guest.pausedAtMs = atMs;
+    guest.countedToMs = atMs;
+    this.#check();
+    onChange();
+  }
+
+  changed(): void {
+    this.#options.onChange();
+  }
+
+  /** An address for a guest that is coming; undefined where none are forwarded. */
+  freeForward(coming: readonly string[]): Endpoint | undefined {
+    return this.#options.network === 'lease' ? undefined : this.#freeEndpoint(this.#options.addressPrefix, coming);
   }
 
   /** Whoever does it, however it stands. */
@@ -260,8 +293,8 @@ export class MemoryDomains {
 
   // --- inside -----------------------------------------------------------------------------------------------------
 
-  #freeEndpoint(addressPrefix: string): Endpoint {
-    const taken = new Set([...this.#guests.values()].map(({ forwarded }) => forwarded?.address));
+  #freeEndpoint(addressPrefix: string, coming: readonly string[] = this.#options.coming()): Endpoint {
+    const taken = new Set([...Array.from(this.#guests.values(), ({ forwarded }) => forwarded?.address), ...coming]);
     for (let last = 1; last <= 254; last += 1) {
       const address = `${addressPrefix}.${last}`;
       if (!taken.has(address)) return { address, port: 8080 };

@@ -31,6 +31,8 @@ export interface GuestState {
   countedToMs: number;
   /** Its memory is on disk: the next start goes on from there. */
   saved: boolean;
+  /** It comes from another host and is not whole yet. */
+  arriving: boolean;
   /** A fork that has not been made its own yet is still called what the template is. */
   hostname: string;
   /** What it wrote to its serial console since it was started. */
@@ -71,6 +73,7 @@ export function newGuest(guest: NewGuest): GuestState {
     cpuTimeNs: 0,
     countedToMs: 0,
     saved: false,
+    arriving: false,
     hostname: guest.name,
     console: '',
   };

@@ -3,12 +3,17 @@
 
 import type { DomainStats, Endpoint, HostCapacity, HostName, ImageContent } from '../../../core/model.ts';
 import type { VmSpec } from '../../../ports/hypervisor.ts';
+import type { MigrationOrder } from '../../../ports/migration.ts';
+import { basicPrograms, type MemoryProgram } from './memory-commands.ts';
 import { MemoryDomains } from './memory-domains.ts';
 import { type LoadFunction, type MemoryDomain, reportedCpuTimeNs } from './memory-guest.ts';
+import { MemoryHardware } from './memory-hardware.ts';
+import { MemoryMoves } from './memory-moves.ts';
 import { MemoryNotes } from './memory-notes.ts';
 import { type MemoryDisk, MemoryPool } from './memory-pool.ts';
 import { CallQueue, type Ticket } from './memory-queue.ts';
 import { type HypervisorCall, type Trouble, type TroubleKind, TroubleScript } from './memory-script.ts';
+import { MemorySnapshots } from './memory-snapshots.ts';
 import { MemoryTemplates } from './memory-templates.ts';
 
 export interface MemoryHostOptions {
@@ -42,9 +47,19 @@ const RESTORE_MS = 300;
 export class MemoryHost {
   readonly name: HostName;
   readonly script = new TroubleScript();
+  /** What guests can run, by name; a test may add its own. */
+  readonly programs: Map<string, MemoryProgram> = basicPrograms();
   readonly guests: MemoryDomains;
   readonly pool: MemoryPool;
   readonly templates: MemoryTemplates;
+  readonly hardware: MemoryHardware;
+  readonly moves: MemoryMoves = new MemoryMoves(this);
+  /** From the call to the moment when the guest stands still. */
+  moveMs = 800;
+  /** Its disks lie where those of other hosts do that say the same. */
+  sharedStorage: string | undefined;
+  #advancing = false;
+  readonly snapshots: MemorySnapshots;
   load: LoadFunction = () => 0;
   bootMs: number | ((uuid: string) => number);
   guestShutdownMs: number;
@@ -70,9 +85,26 @@ export class MemoryHost {
       leaseMs,
       diskOf: (vmName) => this.pool.disk(vmName),
       onChange: () => this.#wake(),
+      coming: () => this.moves.coming(),
     });
     this.pool = new MemoryPool({ host: name, diskGiB, notes, userOf: (vmName) => this.guests.userOfDisk(vmName) });
     this.templates = new MemoryTemplates(name, (key) => this.pool.userOfTemplate(key));
+    this.hardware = new MemoryHardware({
+      host: name,
+      guestOf: (uuid) => this.guests.get(uuid),
+      diskGiB: (vmName) => this.pool.disk(vmName)?.diskGiB,
+      isFull: (atMs) => this.#isFull(atMs),
+      onChange: () => this.#wake(),
+    });
+    this.snapshots = new MemorySnapshots({
+      host: name,
+      guestOf: (uuid) => this.guests.get(uuid),
+      answers: (uuid, atMs) => this.domains(atMs).some((one) => one.uuid === uuid && one.serves),
+      isFull: (atMs) => this.#isFull(atMs),
+      stop: (uuid) => this.guests.kill(uuid),
+      start: (uuid, atMs, from) => this.guests.boot(uuid, atMs, from === 'memory' ? RESTORE_MS : this.#bootMs(uuid)),
+      pause: (uuid, atMs) => this.guests.pause(uuid, atMs),
+    });
     this.#queue = new CallQueue(this.script, name);
     this.#nowMs = startMs;
     this.bootMs = options.bootMs ?? 2000;
@@ -108,8 +140,13 @@ export class MemoryHost {
 
   /** Brings the machine's own time to `nowMs`: everything due until then happens, in order. */
   advance(nowMs: number): void {
+    if (this.#advancing) return;
+    this.#advancing = true;
+    // What other machines send here, they do in their own time.
+    for (const source of this.moves.sources) source.advance(nowMs);
     this.#queue.advance(nowMs, (atMs) => this.#passTime(atMs));
     this.#passTime(nowMs);
+    this.#advancing = false;
   }
 
   #passTime(nowMs: number): void {
@@ -190,6 +227,11 @@ export class MemoryHost {
   makeDisk(spec: VmSpec, atMs: number): void {
     if (spec.template !== undefined) this.templates.mustBeThere(spec.template);
     this.pool.makeDisk(spec, this.#isFull(atMs));
+  }
+
+  /** For a guest that comes: as large as it was, with nothing below or the same image. */
+  makeMovedDisk(vmName: string, { cloudInit, disks, image }: MigrationOrder, atMs: number): void {
+    this.pool.makeMoved(vmName, disks === 'changes' ? image?.sha256 : undefined, cloudInit, this.#isFull(atMs));
   }
 
   /** A guest whose memory was saved goes on from there. */

@@ -13,6 +13,8 @@ import type {
 } from '../../../core/model.ts';
 import type { Clock } from '../../../ports/clock.ts';
 import { Fault } from '../../../ports/fault.ts';
+import type { GuestCommands } from '../../../ports/guest-commands.ts';
+import type { Hardware } from '../../../ports/hardware.ts';
 import type {
   GuestAddress,
   GuestIdentity,
@@ -25,12 +27,21 @@ import type {
   TemplateSpec,
   VmSpec,
 } from '../../../ports/hypervisor.ts';
+import type { Snapshots } from '../../../ports/snapshots.ts';
 import { ImageTransfers } from '../image-transfers.ts';
+import { commandsOf } from './memory-commands.ts';
+import type { MemoryHardware } from './memory-hardware.ts';
 import type { MemoryHost } from './memory-host.ts';
+import { MemoryMigration } from './memory-migration.ts';
+import { snapshotsOf } from './memory-snapshots.ts';
 import { MemoryWire } from './memory-wire.ts';
 
 export class MemoryHypervisor implements Hypervisor {
   readonly host: string;
+  readonly guest: GuestCommands;
+  readonly hardware: Hardware;
+  readonly migration: MemoryMigration;
+  readonly snapshots: Snapshots;
   readonly #host: MemoryHost;
   readonly #clock: Clock;
   readonly #wire: MemoryWire;
@@ -43,6 +54,10 @@ export class MemoryHypervisor implements Hypervisor {
     this.#host = host;
     this.#clock = clock;
     this.#wire = new MemoryWire(host, clock);
+    this.snapshots = snapshotsOf(host.snapshots, this.#wire);
+    this.guest = commandsOf(host, this.#wire, clock);
+    this.hardware = hardwareOf(host.hardware, this.#wire);
+    this.migration = new MemoryMigration(host, clock, this.#wire);
   }
 
   /** The daemon that holds this adapter dies: what it sent is carried out, no answer comes back, nothing more is sent. */
@@ -156,7 +171,14 @@ export class MemoryHypervisor implements Hypervisor {
   }
 
   define(spec: VmSpec, signal: AbortSignal): Promise<{ readonly endpoint?: Endpoint }> {
-    return this.#wire.call('define', signal, () => this.#host.guests.define(spec));
+    return this.#wire.call('define', signal, () => {
+      const isNew = this.#host.guests.get(spec.uuid) === undefined;
+      const defined = this.#host.guests.define(spec);
+      const { memoryMiB, vcpus, maxMemoryMiB = 0, maxVcpus = 0, spareNics = 0 } = spec.flavor;
+      const above = { maxVcpus: Math.max(vcpus, maxVcpus), maxMemoryMiB: Math.max(memoryMiB, maxMemoryMiB) };
+      if (isNew) this.#host.hardware.begins(spec.uuid, { vcpus, memoryMiB, ...above }, spareNics);
+      return defined;
+    });
   }
 
   start(uuid: string, signal: AbortSignal): Promise<void> {
@@ -299,4 +321,18 @@ export class MemoryHypervisor implements Hypervisor {
     this.#hasLooked = true;
     return isFirst || cpuRatio === undefined ? capacity : { ...capacity, cpuRatio };
   }
+}
+
+function hardwareOf(made: MemoryHardware, wire: MemoryWire): Hardware {
+  return {
+    look: (uuid, signal) => wire.call('look', signal, (atMs) => made.look(uuid, atMs)),
+    growDisk: (uuid, bytes, signal) => wire.call('growDisk', signal, (atMs) => made.growDisk(uuid, bytes, atMs)),
+    growFileSystem: (uuid, signal) => wire.call('growFileSystem', signal, (atMs) => made.growFileSystem(uuid, atMs)),
+    define: (uuid, sizes, signal) => wire.call('redefine', signal, () => made.define(uuid, sizes)),
+    setMemory: (uuid, mib, signal) => wire.call('setMemory', signal, () => made.setMemory(uuid, mib)),
+    setVcpus: (uuid, vcpus, signal) => wire.call('setVcpus', signal, (atMs) => made.setVcpus(uuid, vcpus, atMs)),
+    attachNic: (uuid, mac, live, signal) =>
+      wire.call('attachNic', signal, (atMs) => made.attachNic(uuid, mac, live, atMs)),
+    detachNic: (uuid, mac, live, signal) => wire.call('detachNic', signal, () => made.detachNic(uuid, mac, live)),
+  };
 }

@@ -112,6 +112,17 @@ export class MemoryPool {
     });
   }
 
+  /** For a guest that comes from another host. */
+  makeMoved(vmName: string, sha256: string | undefined, cloudInit: CloudInit | undefined, full: boolean): void {
+    this.#mustBeUnused('prepare', vmName);
+    if (sha256 !== undefined && !this.#placed.has(sha256)) {
+      throw this.#refused(`the image below ${vmName} (${sha256}) is not on this host`, 'Place the image first.');
+    }
+    if (full || this.freeGiB() <= 0) throw this.#full();
+    const below = sha256 === undefined ? {} : { image: sha256 };
+    this.#disks.set(vmName, { vmName, complete: true, ...below, ...(cloudInit && { cloudInit }) });
+  }
+
   #lookAtImage(image: Image): { readonly file: string; readonly virtualBytes: number } {
     const { content, name, path } = image;
     if (content !== undefined) {

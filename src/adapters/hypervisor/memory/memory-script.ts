@@ -19,6 +19,7 @@ export type HypervisorCall =
   | 'removeTemplate'
   | 'fork'
   | 'personalise'
+  | 'exec'
   | 'save'
   | 'agentAnswers'
   | 'pause'
@@ -34,7 +35,28 @@ export type HypervisorCall =
   | 'destroy'
   | 'undefine'
   | 'deleteDisk'
-  | 'listDisks';
+  | 'listDisks'
+  | 'offer'
+  | 'describe'
+  | 'prepare'
+  | 'move'
+  | 'cancelMove'
+  | 'figures'
+  | 'lookAtCopy'
+  | 'listSnapshots'
+  | 'freeze'
+  | 'thaw'
+  | 'takeSnapshot'
+  | 'revertSnapshot'
+  | 'deleteSnapshot'
+  | 'look'
+  | 'growDisk'
+  | 'growFileSystem'
+  | 'redefine'
+  | 'setMemory'
+  | 'setVcpus'
+  | 'attachNic'
+  | 'detachNic';
 
 /** Half open, in engine time: from ≤ t < until. `untilMs` absent: for ever, or until the script is cleared. */
 interface Period {

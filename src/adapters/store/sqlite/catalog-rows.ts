@@ -1,23 +1,28 @@
-// What the daemon keeps beside VMs and operations, in SQLite: images, tokens, numbers, cordons, the host that took a VM last.
+// What the daemon keeps beside VMs and operations, in SQLite: images, tokens, users, clusters, numbers, cordons, the host that took a VM last.
 // Not here: transactions (sqlite-store.ts), the form of the records (../catalog-schemas.ts).
 
 import type { Transaction } from 'kysely';
+import type { Cluster } from '../../../core/cluster.ts';
 import type { Numbered, StoreChanges, StoredState } from '../../../ports/store.ts';
-import { parseCatalogImage, parseToken } from '../records.ts';
+import { parseCatalogImage, parseCluster, parseToken, parseUser } from '../records.ts';
 import type { Tables } from './schema.ts';
 
-type Catalog = Pick<StoredState, 'images' | 'tokens' | 'numbers' | 'cordons' | 'lastHost'>;
+type Catalog = Pick<StoredState, 'images' | 'tokens' | 'users' | 'clusters' | 'numbers' | 'cordons' | 'lastHost'>;
 
 /** Images and tokens by name, numbers by kind and id. */
 export async function loadCatalog(tx: Transaction<Tables>, file: string): Promise<Catalog> {
   const images = await tx.selectFrom('images').selectAll().orderBy('name').execute();
   const tokens = await tx.selectFrom('tokens').selectAll().orderBy('name').execute();
+  const users = await tx.selectFrom('users').selectAll().orderBy('name').execute();
+  const clusters = await tx.selectFrom('clusters').selectAll().orderBy('id').execute();
   const numbers = await tx.selectFrom('numbers').selectAll().orderBy('kind').orderBy('id').execute();
   const cordons = await tx.selectFrom('cordons').selectAll().orderBy('host').execute();
   const last = await tx.selectFrom('last_host').select('host').executeTakeFirst();
   return {
     images: images.map((row) => parseCatalogImage(file, row.name, row.body)),
     tokens: tokens.map((row) => parseToken(file, row.name, row.body)),
+    users: users.map((row) => parseUser(file, row.name, row.body)),
+    clusters: clusters.map((row) => parseCluster(file, row.id, row.body)),
     numbers: numbers.map(({ kind, key, id }): Numbered => ({ kind, key, id })),
     // A host may be called like anything, `__proto__` too: fromEntries defines own keys only.
     cordons: Object.fromEntries(cordons.map(({ host, reason }) => [host, reason])),
@@ -30,6 +35,9 @@ export async function putCatalog(tx: Transaction<Tables>, changes: StoreChanges)
   for (const name of changes.deleteImages ?? []) await tx.deleteFrom('images').where('name', '=', name).execute();
   for (const token of changes.putTokens ?? []) await putNamed(tx, 'tokens', token);
   for (const name of changes.deleteTokens ?? []) await tx.deleteFrom('tokens').where('name', '=', name).execute();
+  for (const user of changes.putUsers ?? []) await putNamed(tx, 'users', user);
+  for (const cluster of changes.putClusters ?? []) await putCluster(tx, cluster);
+  for (const id of changes.deleteClusters ?? []) await tx.deleteFrom('clusters').where('id', '=', id).execute();
   for (const numbered of changes.putNumbers ?? []) await putNumber(tx, numbered);
   for (const [host, reason] of Object.entries(changes.putCordons ?? {})) await putCordon(tx, host, reason);
   const host = changes.lastHost;
@@ -43,7 +51,7 @@ export async function putCatalog(tx: Transaction<Tables>, changes: StoreChanges)
 
 async function putNamed(
   tx: Transaction<Tables>,
-  table: 'images' | 'tokens',
+  table: 'images' | 'tokens' | 'users',
   record: { readonly name: string },
 ): Promise<void> {
   const body = JSON.stringify(record);
@@ -51,6 +59,15 @@ async function putNamed(
     .insertInto(table)
     .values({ name: record.name, body })
     .onConflict((conflict) => conflict.column('name').doUpdateSet({ body }))
+    .execute();
+}
+
+async function putCluster(tx: Transaction<Tables>, cluster: Cluster): Promise<void> {
+  const body = JSON.stringify(cluster);
+  await tx
+    .insertInto('clusters')
+    .values({ id: cluster.id, body })
+    .onConflict((conflict) => conflict.column('id').doUpdateSet({ body }))
     .execute();
 }
 

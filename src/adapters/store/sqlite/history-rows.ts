@@ -69,6 +69,7 @@ export async function eventPage(tx: Transaction<Tables>, file: string, query: Ev
   let select = tx.selectFrom('events').select(['seq', 'at', 'body']).where('seq', '>', query.since);
   if (query.group !== undefined) select = select.where('group_name', '=', query.group);
   if (query.types !== undefined) select = select.where('type', 'in', query.types);
+  if (query.owner !== undefined) select = select.where('owner', '=', query.owner);
   const rows = await select.orderBy('seq').limit(query.limit).execute();
   return {
     events: rows.map((row) => parseLoggedEvent(file, row.seq, row.at, row.body)),

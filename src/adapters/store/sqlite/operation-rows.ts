@@ -68,13 +68,14 @@ export async function operationPage(
   file: string,
   query: Query,
 ): Promise<readonly Operation[]> {
-  const { vmId, state, kind, before } = query;
+  const { vmId, state, kind, before, owner } = query;
   let select = tx.selectFrom('operations').select(COLUMNS);
   if (vmId !== undefined) {
     select = select.where('n', 'in', tx.selectFrom('operation_vms').select('n').where('vm_id', '=', vmId));
   }
   if (state !== undefined) select = select.where('state', '=', state);
   if (kind !== undefined) select = select.where('kind', '=', kind);
+  if (owner !== undefined) select = select.where('owner', '=', owner);
   if (before !== undefined) {
     const row = await tx.selectFrom('operations').select('n').where('id', '=', before).executeTakeFirst();
     if (row === undefined) return [];

@@ -17,6 +17,8 @@ export interface Tables {
     readonly group_name: string | null;
     /** The event without `seq` and `at`. */
     readonly body: string;
+    /** Whose it is, read out of the body by SQLite. */
+    readonly owner: GeneratedAlways<string | null>;
   };
   readonly decisions: {
     /** Order of arrival; gapless. */
@@ -46,6 +48,14 @@ export interface Tables {
   readonly operation_vms: { readonly vm_id: number; readonly n: number };
   readonly images: { readonly name: string; readonly body: string };
   readonly tokens: { readonly name: string; readonly body: string };
+  readonly users: { readonly name: string; readonly body: string };
+  readonly clusters: { readonly id: string; readonly body: string };
+  readonly audit: {
+    /** Order of arrival. */
+    readonly n: Generated<number>;
+    readonly who: string;
+    readonly body: string;
+  };
   readonly numbers: { readonly kind: NumberedKind; readonly key: string; readonly id: number };
   readonly cordons: { readonly host: string; readonly reason: string };
   /** One row at the most. */
@@ -185,6 +195,38 @@ export const MIGRATIONS: readonly Migration[] = [
       CREATE TABLE loads (
         group_name TEXT NOT NULL PRIMARY KEY,
         load TEXT NOT NULL
+      ) STRICT;
+    `,
+  },
+  {
+    version: 4,
+    name: 'users, the audit record, whose events are',
+    sql: `
+      ALTER TABLE events ADD COLUMN owner TEXT
+        AS (coalesce(body ->> '$.vm.owner', body ->> '$.operation.owner', body ->> '$.owner')) VIRTUAL;
+      CREATE INDEX events_by_owner ON events (owner, seq) WHERE owner IS NOT NULL;
+      CREATE INDEX operations_by_owner ON operations (owner, n);
+
+      CREATE TABLE users (
+        name TEXT NOT NULL PRIMARY KEY,
+        body TEXT NOT NULL CHECK (json_valid(body))
+      ) STRICT;
+
+      CREATE TABLE audit (
+        n INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+        who TEXT NOT NULL,
+        body TEXT NOT NULL CHECK (json_valid(body))
+      ) STRICT;
+      CREATE INDEX audit_by_who ON audit (who, n);
+    `,
+  },
+  {
+    version: 5,
+    name: 'virtual clusters',
+    sql: `
+      CREATE TABLE clusters (
+        id TEXT NOT NULL PRIMARY KEY,
+        body TEXT NOT NULL CHECK (json_valid(body))
       ) STRICT;
     `,
   },

@@ -2,6 +2,7 @@
 // Not here: opening and locking the file (open-database.ts), the rows of each kind (*-rows.ts), checking what is read (../records.ts).
 
 import { Kysely, type Transaction } from 'kysely';
+import type { AuditEntry, LoggedAudit } from '../../../core/audit.ts';
 import type { LoggedDecision } from '../../../core/decision.ts';
 import type { LoggedEvent } from '../../../core/events.ts';
 import type { DurableMemory } from '../../../core/memory.ts';
@@ -10,6 +11,7 @@ import type { Operation } from '../../../core/operation.ts';
 import type { EventPage, EventQuery, KeptAnswer, Store, StoreChanges, StoredState } from '../../../ports/store.ts';
 import { parseDurableMemory, parseVmRecord } from '../records.ts';
 import { answerOfKey, putAnswer } from './answer-rows.ts';
+import { auditPage, putAudit } from './audit-rows.ts';
 import { loadCatalog, putCatalog } from './catalog-rows.ts';
 import { counter, raiseCounter } from './counters.ts';
 import { appendEvents, decisionById, decisionPage, eventPage, putDecisions } from './history-rows.ts';
@@ -29,6 +31,8 @@ export interface Retention {
   readonly keepOperations?: number;
   /** Default 10 000. */
   readonly keepAnswers?: number;
+  /** Default 100 000. */
+  readonly keepAudit?: number;
 }
 
 export interface SqliteStoreOptions extends OpenOptions, Retention {}
@@ -38,6 +42,7 @@ const KEEP: Required<Retention> = {
   keepDecisions: 20_000,
   keepOperations: 10_000,
   keepAnswers: 10_000,
+  keepAudit: 100_000,
 };
 
 export class SqliteStore implements Store {
@@ -55,6 +60,7 @@ export class SqliteStore implements Store {
       keepDecisions: options.keepDecisions ?? KEEP.keepDecisions,
       keepOperations: options.keepOperations ?? KEEP.keepOperations,
       keepAnswers: options.keepAnswers ?? KEEP.keepAnswers,
+      keepAudit: options.keepAudit ?? KEEP.keepAudit,
     };
     this.#opened = openDatabase(options);
     this.#kysely = new Kysely<Tables>({ dialect: new NodeSqliteDialect(this.#opened.database) });
@@ -114,6 +120,14 @@ export class SqliteStore implements Store {
 
   async keepAnswer(answer: KeptAnswer): Promise<void> {
     return this.#transaction((tx) => putAnswer(tx, answer, this.#keep.keepAnswers));
+  }
+
+  async keepAudit(entries: readonly AuditEntry[]): Promise<void> {
+    return this.#transaction((tx) => putAudit(tx, entries, this.#keep.keepAudit));
+  }
+
+  async audit(query: Parameters<Store['audit']>[0]): Promise<readonly LoggedAudit[]> {
+    return this.#transaction((tx) => auditPage(tx, this.#file, query));
   }
 
   /** Waits for what was begun, then closes the file and lets the lock go. Closing twice is no error. */
