@@ -25,7 +25,7 @@ const LIMIT_MS = 600_000;
 /** The image is built first: some 20 s, and 90 MB of packages. */
 const READY_MS = 240_000;
 /** What one emulated CPU computes in some seconds. */
-const STEPS = { normal: 20_000_000, fast: 4_000_000 };
+const STEPS = { normal: 200_000_000, fast: 30_000_000 };
 
 export interface ClusterDemoOptions {
   readonly out: string;

@@ -18,14 +18,14 @@ export function speedUpPlot({ runs }: Pick<ClusterResult, 'runs'>): EChartsOptio
   return {
     title: {
       text: 'An MPI program on a virtual cluster',
-      subtext: `π by integration, one rank on each node, emulated CPUs on a machine with ${cores} cores: no more than ${cores} times as fast is possible`,
+      subtext: `pi by integration, one rank on each node, emulated CPUs on a machine with ${cores} cores: no more than ${cores} times as fast is possible`,
       left: SIDE - 5,
       top: 8,
     },
-    legend: { right: SIDE, top: 14 },
+    legend: { right: SIDE, top: 14, itemGap: 28, itemWidth: 36 },
     grid: { left: SIDE, right: SIDE, top: 96, bottom: 58 },
     xAxis: { type: 'value', name: 'nodes', nameLocation: 'middle', nameGap: 30, min: 1, max: most, interval: 1 },
-    yAxis: { type: 'value', name: 'times as fast as one node', min: 0 },
+    yAxis: { type: 'value', name: 'times as fast as one node', nameLocation: 'middle', nameGap: 38, min: 0 },
     series: [
       {
         name: 'measured',

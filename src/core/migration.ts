@@ -1,5 +1,5 @@
 // Moving a running VM to another host: what is kept of it, and what is to be done next, from a look at both hosts. Pure.
-// Not here: looking and doing (engine/migrations), the calls (ports/migration), where a VM goes (placement).
+// Not here: looking and doing (engine/migration-judge, migration-run), the calls (ports/migration), where a VM goes (placement).
 
 import type { Endpoint, HostName } from './model.ts';
 

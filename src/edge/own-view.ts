@@ -1,6 +1,6 @@
 // The engine as one user may see it: his VMs, operations, images, tokens and clusters, and what is shared. What is another's is answered
 // as what does not exist. The compiler holds it to the whole of `EngineView`: nothing that is added there can be forgotten here.
-// Not here: who is given this view (visibility), which calls a user reaches at all (reach).
+// Not here: who is given this view (visibility), which calls a user reaches at all (reach), groups (no-groups).
 
 import { ownerOfEvent } from '../core/events.ts';
 import { noVm, type Refused, refuse } from '../engine/fabric-parts.ts';
@@ -10,15 +10,14 @@ import type {
   CreateRequest,
   EngineView,
   EventLog,
-  GroupStatus,
   HostStatus,
   ImageStatus,
   OperationQuery,
   OperationStatus,
   VmQuery,
   VmStatus,
-  WhyRecord,
 } from '../engine/view.ts';
+import { NoGroups } from './no-groups.ts';
 import { ownClusters } from './own-clusters.ts';
 import { ownHost } from './own-hosts.ts';
 import { shownOperation, shownResult, withoutHosts } from './own-operations.ts';
@@ -29,11 +28,12 @@ type Grace = { readonly graceMs?: number };
 /** Of one page while all his VMs are walked through. */
 const PAGE = 1000;
 
-export class OwnView implements EngineView {
+export class OwnView extends NoGroups implements EngineView {
   readonly #engine: EngineView;
   readonly #owner: string;
 
   constructor(engine: EngineView, owner: string) {
+    super();
     this.#engine = engine;
     this.#owner = owner;
   }
@@ -279,44 +279,7 @@ export class OwnView implements EngineView {
     return { audit: async () => [], keepAudit: (entries) => this.#engine.audit.keepAudit(entries) };
   }
 
-  // --- groups and decisions: the operator's, as if there were none --------------------------------------------------
-
-  groups(): readonly GroupStatus[] {
-    return [];
-  }
-
-  group(): undefined {
-    return undefined;
-  }
-
-  setDesired(group: string): Promise<CommandResult<GroupStatus>> {
-    return noGroup(group);
-  }
-
-  pause(group: string): Promise<CommandResult<GroupStatus>> {
-    return noGroup(group);
-  }
-
-  resume(group: string): Promise<CommandResult<GroupStatus>> {
-    return noGroup(group);
-  }
-
-  suspend(group: string): Promise<CommandResult<GroupStatus>> {
-    return noGroup(group);
-  }
-
-  refresh(group: string): Promise<CommandResult<GroupStatus>> {
-    return noGroup(group);
-  }
-
-  why(group: string): Promise<CommandResult<WhyRecord>> {
-    return noGroup(group);
-  }
-
-  postMetric(group: string): Promise<CommandResult<undefined>> {
-    return noGroup(group);
-  }
-
+  /** Of decisions, which are groups', there are none. */
   get history(): EngineView['history'] {
     const { history } = this.#engine;
     return {
@@ -326,8 +289,4 @@ export class OwnView implements EngineView {
       keepAnswer: (answer) => history.keepAnswer(answer),
     };
   }
-}
-
-async function noGroup(name: string): Promise<Refused> {
-  return refuse('not-found', `there is no group ${name}`);
 }

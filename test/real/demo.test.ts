@@ -8,17 +8,11 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OUTPUT_FILES } from '../../demo/output-folder.ts';
 import type { Summary } from '../../demo/summary.ts';
+import { processesOf } from '../support/processes-of.ts';
 
 const run = promisify(execFile);
 const DEMO = join(import.meta.dirname, '../../demo/main.ts');
 const LIMIT_MS = 90_000;
-
-/** Command lines of the processes that have to do with `folder`. */
-async function processesOf(folder: string): Promise<readonly string[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
-  return lines.filter((line) => line.includes(folder)).map((line) => line.replaceAll('\0', ' '));
-}
 
 describe('npm run demo -- --fast', () => {
   let out: string;

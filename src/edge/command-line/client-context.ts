@@ -127,6 +127,23 @@ async function interruptible<T>(process: ClientProcess, work: (signal: AbortSign
   }
 }
 
+/** A line that a person types; undefined when he ends the input, or interrupts. */
+export async function askLine({ stdin, stderr }: ClientProcess, question: string): Promise<string | undefined> {
+  if (stdin === undefined) return undefined;
+  const lines = createInterface({ input: stdin, output: stderr, terminal: true });
+  const gone = new AbortController();
+  lines.once('close', () => gone.abort());
+  lines.once('SIGINT', () => gone.abort());
+  try {
+    return await lines.question(`${printable(question)}: `, { signal: gone.signal });
+  } catch (error) {
+    if (gone.signal.aborted) return undefined;
+    throw error;
+  } finally {
+    lines.close();
+  }
+}
+
 async function confirm({ stdin, stderr }: ClientProcess, question: string): Promise<boolean> {
   if (stdin?.isTTY !== true) throw new CommandFailure(2, `${question} There is nobody to ask here: say --yes`);
   const lines = createInterface({ input: stdin, output: stderr, terminal: true });

@@ -7,7 +7,8 @@ import type { PolicyCatalog } from '../../config/policy-file.ts';
 import type { Placements } from '../../core/placement/registry.ts';
 import { addBacktest } from './backtest.ts';
 import { addClientCommands } from './client-commands.ts';
-import { contextOf } from './client-context.ts';
+import { askLine, contextOf } from './client-context.ts';
+import { clusterMenu } from './cluster-menu.ts';
 import { CommandFailure, type ExitStatus } from './command-failure.ts';
 import { checkPolicies } from './policy-check.ts';
 import { addReplayCommand } from './replay.ts';
@@ -52,6 +53,11 @@ export interface CommandLine {
 export async function runCommandLine(line: CommandLine): Promise<0 | ExitStatus> {
   const terminal = new Terminal(line.stdout, line.stderr);
   try {
+    if (wantsMenu(line)) {
+      const run = (words: readonly string[]) => runCommandLine({ ...line, arguments: words });
+      await clusterMenu(terminal, (question) => askLine(line, question), run);
+      return 0;
+    }
     const root = program(line, terminal);
     const commands = ['help', ...root.commands.map((command) => command.name())];
     const words = withSeedsCommand(line.arguments, commands, line.cwd);
@@ -63,6 +69,11 @@ export async function runCommandLine(line: CommandLine): Promise<0 | ExitStatus>
     terminal.error(`virtscale: ${messageOf(error)}`);
     return error instanceof CommandFailure ? error.exitStatus : 1;
   }
+}
+
+/** `virtscale cluster` and nothing else, typed by a person. */
+function wantsMenu({ arguments: words, stdin, stdout }: CommandLine): boolean {
+  return words.length === 1 && words[0] === 'cluster' && stdin?.isTTY === true && stdout.isTTY === true;
 }
 
 function messageOf(error: unknown): string {
