@@ -27,7 +27,7 @@ export interface GuestImage extends GuestImageManifest {
   readonly built: boolean;
 }
 
-/** `mpi`: also ssh, MPICH and a C compiler, for the nodes of virtual clusters. */
+/** `mpi`: also ssh, Open MPI and a C compiler, for the nodes of virtual clusters. */
 export type GuestImageKind = 'backend' | 'mpi';
 
 export interface BuildGuestImageOptions {

@@ -74,7 +74,7 @@ const BUSYBOX_LINKS =
   'hostname hwclock id ifconfig ip kill less ln ls lsmod mkdir mknod mount mv nc nproc ping printf ps pwd rm route sed ' +
   'seq setsid sleep sort stat sync tail tar tee test top touch tr true udhcpc umount uname uniq uptime usleep vi wc wget which ' +
   'xargs';
-/** What differs between the images. `mpi`: also ssh, MPICH and a C compiler, for the nodes of virtual clusters. */
+/** What differs between the images. `mpi`: also ssh, Open MPI and a C compiler, for the nodes of virtual clusters. */
 const KINDS = {
   backend: { diskSize: '64M', memoryMiB: { least: 96, suggested: 128 } },
   mpi: { diskSize: '1G', memoryMiB: { least: 192, suggested: 256 } },
@@ -87,7 +87,7 @@ export function sourceHash() {
   const hash = createHash('sha256');
   for (const folder of ['.', 'src', 'rootfs', 'mpi']) {
     for (const name of readdirSync(join(HERE, folder)).sort()) {
-      if (/\.(mjs|c|h|sh)$|^(shutdown|rc|mpicc|mpirun|ssh)$/.test(name))
+      if (/\.(mjs|c|h|sh)$|^(shutdown|rc|mpicc|ssh)$/.test(name))
         hash.update(`${folder}/${name}\0`).update(readFileSync(join(HERE, folder, name)));
     }
   }
@@ -284,7 +284,7 @@ async function publish(made, outDir, sources, kind) {
 
 /**
  * Makes sure that `outDir` holds the guest image of these sources; builds it when it does not (a few seconds, and about
- * 30 MB of packages from the distribution's mirror; of the kind `mpi` some 20 s and 90 MB).
+ * 30 MB of packages from the distribution's mirror; of the kind `mpi` some 20 s and 80 MB).
  *
  * @param {{ outDir: string, kind?: 'backend' | 'mpi', log?: (line: string) => void, signal?: AbortSignal }} options
  * @returns {Promise<object>} image.json with the folder and `built`; see build.d.mts

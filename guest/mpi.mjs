@@ -1,4 +1,4 @@
-// What makes the guest image one for virtual clusters: ssh between nodes, MPICH, and a C compiler, from the distribution's packages.
+// What makes the guest image one for virtual clusters: ssh between nodes, Open MPI 4, and a C compiler, from the distribution's packages.
 // Unpacked, not installed: no package's own scripts run. Not here: kernel, init and all that both images have (build.mjs).
 import { execFile } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
@@ -9,15 +9,15 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /** Whose dependencies come along, and those that come alone: what they depend on is for other languages. */
-const WHOLE = ['mpich', 'gcc', 'libc6-dev', 'dropbear-bin', 'openssh-sftp-server'];
-const ALONE = ['libmpich-dev'];
-/** Sanitizers, tools that nobody calls here, and what only a package's own scripts need. */
+const WHOLE = ['openmpi-bin', 'gcc', 'libc6-dev', 'dropbear-bin', 'openssh-sftp-server'];
+const ALONE = ['libopenmpi-dev'];
+/** Sanitizers, tools that nobody calls here, what only a package's own scripts need, and what MPI would need for other networks than TCP. */
 const NOT_WANTED =
-  /^(?:lib(?:[alt]|hwa|ub)san\d|libitm|libcc1|libgprofng|hwloc|debconf|perl|adduser|init-system|lsb-|libc-dev-bin|libcrypt-dev|rpcsvc|libtirpc|libnsl|openssh-client|passwd|ibverbs-providers|.*-base$)/;
+  /^(?:lib(?:[alt]|hwa|ub)san\d|libitm|libcc1|libgprofng|libhwloc-plugins|libfabric|libibverbs|libpsm|libucx|libnl-|libstdc|debconf|perl|adduser|init-system|lsb-|libc-dev-bin|libcrypt-dev|rpcsvc|libtirpc|libnsl|openssh-client|passwd|.*-base$)/;
 
 /** Paths in the packages, with one `*` in a name for what changes with the version. Their shared libraries are found by themselves. */
 const PROGRAMS = [
-  ...['usr/bin/mpiexec.hydra', 'usr/bin/hydra_pmi_proxy', 'usr/bin/mpichversion'],
+  ...['usr/bin/orterun', 'usr/bin/orted'],
   ...[
     'usr/bin/dbclient',
     'usr/bin/dropbearkey',
@@ -33,15 +33,51 @@ const PROGRAMS = [
   ],
 ];
 /** What programs that are compiled there load, although nothing here does. */
-const LIBRARIES = [
-  'libmpich.so.*',
-  'libm.so.6',
-  'libgcc_s.so.1',
-  'libpthread.so.0',
-  'libnss_files.so.2',
-  'libuct_cma.so.0',
-];
-const FOLDERS = ['usr/include', 'usr/lib/gcc/x86_64-linux-gnu/*/include'];
+const LIBRARIES = ['libmpi.so.40', 'libm.so.6', 'libgcc_s.so.1', 'libpthread.so.0', 'libnss_files.so.2'];
+const FOLDERS = ['usr/include', 'usr/lib/gcc/x86_64-linux-gnu/*/include', 'usr/share/openmpi'];
+const MPI_FOLDER = 'usr/lib/x86_64-linux-gnu/openmpi';
+/** Of Open MPI's plugins those that a launch by ssh, TCP, memory within a node, and files need. Each costs time at every start. */
+const PLUGINS = {
+  allocator: 'basic bucket',
+  bml: 'r2',
+  btl: 'self tcp vader',
+  coll: 'basic inter libnbc self tuned',
+  errmgr: 'default_app default_hnp default_orted',
+  ess: 'env hnp pmi singleton',
+  fbtl: 'posix',
+  fcoll: 'individual two_phase vulcan',
+  fs: 'ufs',
+  grpcomm: 'direct',
+  io: 'ompio',
+  iof: 'hnp orted',
+  odls: 'default',
+  oob: 'tcp',
+  osc: 'pt2pt sm',
+  plm: 'isolated rsh',
+  pmix: 'ext3x isolated',
+  pml: 'ob1',
+  rcache: 'grdma',
+  reachable: 'weighted',
+  regx: 'fwd naive',
+  rmaps: 'ppr rank_file round_robin seq',
+  rml: 'oob',
+  routed: 'direct radix',
+  schizo: 'ompi orte',
+  sharedfp: 'individual lockedfile sm',
+  shmem: 'mmap posix',
+  state: 'app hnp novm orted',
+  topo: 'basic',
+};
+/** Ranks yield the CPU while they wait: a node has few, and its launcher needs one of them too. */
+const MPI_SETTINGS = `
+pml = ob1
+btl = self,vader,tcp
+btl_vader_single_copy_mechanism = none
+mpi_yield_when_idle = 1
+hwloc_base_binding_policy = none
+rmaps_base_oversubscribe = 1
+plm_rsh_agent = ssh
+`;
 /** For linking. */
 const FILES = [
   ...[
@@ -53,12 +89,12 @@ const FILES = [
     'libc_nonshared.a',
     'libm.so',
     'libpthread.a',
-    'libmpich.so',
     'libmvec.so',
   ].map((name) => `usr/lib/x86_64-linux-gnu/${name}`),
   ...['crtbegin.o', 'crtend.o', 'crtbeginS.o', 'crtendS.o', 'libgcc.a', 'libgcc_s.so', 'libgcc_eh.a'].map(
     (name) => `usr/lib/gcc/x86_64-linux-gnu/*/${name}`,
   ),
+  ...['lib/libmpi.so', 'include/mpi.h', 'include/mpi_portable_platform.h'].map((name) => `${MPI_FOLDER}/${name}`),
 ];
 const LINKS = {
   'usr/bin/gcc': 'x86_64-linux-gnu-gcc-*',
@@ -68,10 +104,8 @@ const LINKS = {
   'usr/bin/mpiexec': 'mpirun',
   'usr/lib/sftp-server': 'openssh/sftp-server',
 };
-const LIBRARY_FOLDERS = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu/ucx'];
-/** mpirun names it. */
-const SHIM = 'usr/lib/x86_64-linux-gnu/libvirtscale-mpi.so';
-const SCRIPTS = { rc: 'etc/rc', mpicc: 'usr/bin/mpicc', mpirun: 'usr/bin/mpirun', ssh: 'usr/bin/ssh' };
+const LIBRARY_FOLDERS = ['lib/x86_64-linux-gnu', 'usr/lib/x86_64-linux-gnu'];
+const SCRIPTS = { rc: 'etc/rc', mpicc: 'usr/bin/mpicc', ssh: 'usr/bin/ssh' };
 /** busybox has more of these than the small image names. */
 const MORE_LINKS = 'bc clear diff gunzip gzip md5sum nohup nslookup od sha256sum tac time timeout uuencode';
 
@@ -163,7 +197,11 @@ async function replaceLink(target, to) {
  * @throws Error naming what the packages do not have
  */
 export async function fillMpi(root, { unpacked, scripts, signal }) {
-  const programs = PROGRAMS.flatMap((pattern) => allOf(unpacked, pattern));
+  const plugins = Object.entries(PLUGINS).flatMap(([kind, names]) =>
+    names.split(' ').map((name) => `${MPI_FOLDER}/lib/openmpi3/mca_${kind}_${name}.so`),
+  );
+  plugins.push('usr/lib/x86_64-linux-gnu/pmix2/lib/pmix/pmix_mca_pcompress_zlib.so');
+  const programs = [...PROGRAMS, ...plugins].flatMap((pattern) => allOf(unpacked, pattern));
   const libraries = LIBRARIES.flatMap((name) =>
     LIBRARY_FOLDERS.flatMap((folder) => matching(unpacked, `${folder}/${name}`)).filter((path) => !path.endsWith('.a')),
   );
@@ -180,9 +218,10 @@ export async function fillMpi(root, { unpacked, scripts, signal }) {
       : [to];
     await replaceLink(join(root, path), to.includes('*') ? basename(found) : to);
   }
-  const [headers] = allOf(unpacked, 'usr/include/x86_64-linux-gnu/mpich');
-  const shim = ['-O2', '-s', '-shared', '-fPIC', `-I${join(unpacked, headers)}`, '-o', join(root, SHIM)];
-  await run('gcc', [...shim, join(scripts, 'finalize.c')], { signal });
+  const mpirun = ['-o', join(root, 'usr/bin/mpirun'), join(scripts, 'mpirun.c')];
+  await run('gcc', ['-O2', '-static', '-s', ...mpirun], { signal });
+  await mkdir(join(root, 'etc/openmpi'), { recursive: true });
+  await writeFile(join(root, 'etc/openmpi/openmpi-mca-params.conf'), MPI_SETTINGS.trimStart());
   for (const [name, path] of Object.entries(SCRIPTS)) {
     await copyFile(join(scripts, name), join(root, path));
     await chmod(join(root, path), 0o755);

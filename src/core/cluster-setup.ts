@@ -22,7 +22,7 @@ export function keyComment(name: string): string {
 }
 
 /**
- * A script for /bin/sh, run as root; running it again changes nothing. Where its programs are missing it fails and says which. MPICH reads
+ * A script for /bin/sh, run as root; running it again changes nothing. Where its programs are missing it fails and says which. mpirun reads
  * `/etc/virtscale/nodes`: NAME:VCPUS a line.
  */
 export function setupScript(
@@ -53,11 +53,24 @@ export function setupScript(
     'cat /root/.ssh/keys.kept /root/.ssh/keys.virtscale > /root/.ssh/authorized_keys.new',
     'mv /root/.ssh/authorized_keys.new /root/.ssh/authorized_keys',
     'rm -f /root/.ssh/keys.virtscale /root/.ssh/keys.others /root/.ssh/keys.kept',
+    // With dropbear the key is the hosts' own too: each knows all others beforehand.
     'if command -v dropbearconvert > /dev/null; then',
-    '  dropbearconvert openssh dropbear /root/.ssh/id_ed25519 /root/.ssh/id_dropbear 2> /dev/null',
+    'dropbearconvert openssh dropbear /root/.ssh/id_ed25519 /root/.ssh/id_dropbear 2> /dev/null',
+    'mkdir -p /etc/dropbear',
+    'cp /root/.ssh/id_dropbear /etc/dropbear/dropbear_ed25519_host_key',
+    file(
+      '/root/.ssh/known_hosts',
+      nodes.flatMap((node) => knownHosts(cluster, node)),
+    ),
     'fi',
     '',
   ].join('\n');
+}
+
+/** By whatever name a node is called. */
+function knownHosts(cluster: Pick<Cluster, 'name' | 'sshKey'>, { address, number }: KnownNode): readonly string[] {
+  const [type, key] = cluster.sshKey.publicKey.split(' ');
+  return [nodeName(number), nodeVmName(cluster, number), address].map((name) => `${name} ${type} ${key}`);
 }
 
 function file(path: string, lines: readonly string[]): string {

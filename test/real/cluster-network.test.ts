@@ -82,10 +82,34 @@ describe('a cluster network', () => {
       timeoutMs: MPI_LIMIT_MS,
     });
     await first.sh('cd /root; tar c pi | ssh node2 "tar x"', { timeoutMs: MPI_LIMIT_MS });
-    // Seldom it does not end after all is said: docs/clusters.md.
-    const line = 'cd /root/pi && timeout 40 mpirun -hosts node1,node2 -np 2 ./pi || true';
+    const line = 'cd /root/pi && timeout 40 mpirun -hosts node1,node2 -np 2 ./pi';
     const said = (await first.sh(line, { timeoutMs: MPI_LIMIT_MS })).trim().split('\n').sort();
     expect(said).toEqual(['pi is 3.141592654', 'rank 0 of 2 on node1', 'rank 1 of 2 on node2']);
+  });
+
+  test('each line has its rank, and the status is that of the rank that failed', async () => {
+    await first.sh("mkdir -p /etc/virtscale; printf 'node1:1\\nnode2:1\\n' >/etc/virtscale/nodes");
+    const mpirun = 'timeout 40 mpirun -f /etc/virtscale/nodes -n 2 -prepend-rank';
+    const said = await first.sh(`${mpirun} hostname 2>/dev/null`, { timeoutMs: MPI_LIMIT_MS });
+    expect(said.trim().split('\n').sort()).toEqual(['[0] node1', '[1] node2']);
+    const failing = `${mpirun} sh -c 'exit $((OMPI_COMM_WORLD_RANK * 7))' 2>/dev/null; echo "ended with $?"`;
+    expect(await first.sh(failing, { timeoutMs: MPI_LIMIT_MS })).toContain('ended with 7\n');
+  });
+
+  test('when mpirun is killed, no rank is left on any node', async () => {
+    // mpirun and its launcher have the rank's words in theirs.
+    const count = "ps -o args | grep -c '[s]leep 543' || true";
+    const until = async (node: ClusterNode, wanted: (n: number) => boolean): Promise<void> => {
+      const endMs = cluster.clock.nowMs() + MPI_LIMIT_MS;
+      for (let n = Number(await node.sh(count)); !wanted(n); n = Number(await node.sh(count))) {
+        if (cluster.clock.nowMs() > endMs) throw new Error(`${n} processes of the ranks on ${node.name}`);
+      }
+    };
+    const mpirun = 'mpirun -f /etc/virtscale/nodes -n 2 -prepend-rank sleep 543';
+    await first.sh(`setsid ${mpirun} </dev/null >/dev/null 2>&1 & echo $! >/run/mpirun-pid`);
+    await until(second, (n) => n > 0);
+    await first.sh('kill -KILL $(cat /run/mpirun-pid)');
+    for (const node of cluster.nodes) await until(node, (n) => n === 0);
   });
 
   test('what a program has started ends with it when nobody waits any more', async () => {

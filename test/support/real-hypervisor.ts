@@ -18,7 +18,8 @@ import { contentOf, inPieces } from '../contracts/hypervisor-images.ts';
 import { startTestHost, type TestHost } from './embedded-host.ts';
 
 /** Far from what other tests and people use. */
-const ADDRESS_PREFIX = '127.77.1';
+/** Two files may run at the same time: a VM that is off must find its address free when it is started again. */
+const ADDRESS_PREFIX = `127.77.${10 + (Number(process.env['VITEST_POOL_ID']) || 0)}`;
 const run = promisify(execFile);
 /** Where a qcow2 header says how large the disk is. */
 const qcow2Size = (bytes: Buffer): number => Number(bytes.readBigUInt64BE(24));
