@@ -9,8 +9,8 @@ import type { FabricParts } from './fabric-parts.ts';
 
 /** What became of telling a node. */
 interface Told {
-  /** What it was told last, when that succeeded. */
-  script?: string;
+  /** Of what it was told last, when that succeeded. */
+  known?: string;
   running: boolean;
   /** Why it is not told, in words for people. */
   problem?: string;
@@ -38,7 +38,7 @@ export class ClusterSetup {
   missing(record: VmRecord): string | undefined {
     if (record.phase !== 'in-service') return 'it is not in service';
     const told = this.#told.get(record.uuid);
-    if (told?.script !== undefined && told.problem === undefined) return undefined;
+    if (told?.known !== undefined && told.problem === undefined) return undefined;
     return told?.problem ?? 'it is being told';
   }
 
@@ -54,22 +54,25 @@ export class ClusterSetup {
         if (card === undefined || node === undefined || phase === 'removing') return [];
         return [{ number: node.number, address: card.address, vcpus: flavor?.vcpus ?? 1 }];
       });
+      const all = JSON.stringify(known);
       for (const record of nodes) {
         present.add(record.uuid);
-        if (record.phase !== 'in-service' || record.node === undefined) continue;
-        const script = setupScript(cluster, record.node.number, known);
+        const { changedAtMs, node, phase } = record;
+        if (phase !== 'in-service' || node === undefined) continue;
+        // One that went back to a snapshot, or moved, may have forgotten: its record has changed then.
+        const knows = `${changedAtMs} ${all}`;
         const told = this.#told.get(record.uuid) ?? { running: false, againAtMs: 0 };
         this.#told.set(record.uuid, told);
         if (told.running || running >= AT_ONCE_MAX) continue;
-        if (told.script === script || nowMs < told.againAtMs) continue;
+        if (told.known === knows || nowMs < told.againAtMs) continue;
         running += 1;
-        void this.#tell(record, script, told);
+        void this.#tell(record, setupScript(cluster, node.number, known), knows, told);
       }
     }
     for (const uuid of this.#told.keys()) if (!present.has(uuid)) this.#told.delete(uuid);
   }
 
-  async #tell(record: VmRecord, script: string, told: Told): Promise<void> {
+  async #tell(record: VmRecord, script: string, knows: string, told: Told): Promise<void> {
     const { clock, hosts, log, signal } = this.#parts;
     const hypervisor = hosts.get(record.host)?.hypervisor;
     if (hypervisor === undefined) return;
@@ -89,7 +92,7 @@ export class ClusterSetup {
       told.againAtMs = failed ? clock.nowMs() + AGAIN_LATER_MS : 0;
       if (failed) told.problem = `its guest could not take it: ${said.trim() || JSON.stringify(result)}`;
       else {
-        told.script = script;
+        told.known = knows;
         delete told.problem;
       }
     } catch (error) {

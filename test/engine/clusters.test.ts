@@ -73,6 +73,15 @@ describe('nodes', () => {
     await rig.run(6);
     expect([...told.keys()].sort()).toEqual(['lab-node1', 'lab-node2', 'lab-node3']);
     for (const script of told.values()) expect(script).toContain('10.64.0.3 node3');
+    told.clear();
+    const taking = rig.engine.snapshots.take([2], { name: 's', memory: true }, ANN);
+    await rig.run(1);
+    await ended(await taking);
+    const reverting = rig.engine.snapshots.revert([2], 's', {}, ANN);
+    await rig.run(1);
+    await ended(await reverting);
+    await rig.run(6);
+    expect([...told.keys()]).toEqual(['lab-node2']);
     await ended(await rig.engine.clusters.remove('lab', 'ann', ['node1'], ANN));
     await rig.run(3);
     expect(told.get('lab-node2')).not.toContain('node1');
