@@ -1,7 +1,7 @@
 // Virtual clusters as the API takes and shows them. Not here: what can be done with them (engine).
 
 import { z } from '@hono/zod-openapi';
-import type { ClusterStatus } from '../engine/view.ts';
+import type { ClusterStatus } from '../engine/cluster-view.ts';
 import { operationKindSchema, operationStateSchema } from './fabric-schemas.ts';
 import { publicVm } from './representation.ts';
 import { vmSchema } from './schemas.ts';

@@ -1,8 +1,8 @@
 // Clusters as one user may see them: his own. Names are each owner's, so another's never stands in his way.
 
 import type { NodeTemplate } from '../core/cluster.ts';
+import type { ClusterCommands } from '../engine/cluster-view.ts';
 import { type Refused, refuse } from '../engine/fabric-parts.ts';
-import type { ClusterCommands } from '../engine/view.ts';
 import { shownResult } from './own-operations.ts';
 
 /** `unseen`: the refusal of nodes that are made from, or placed beside, what he does not see. */

@@ -5,8 +5,9 @@ import { nodeName } from '../core/cluster.ts';
 import type { VmRecord } from '../core/model.ts';
 import { isFault } from '../ports/fault.ts';
 import { EXEC_INPUT_MAX_BYTES } from '../ports/guest-commands.ts';
+import type { ClusterCommands, NodeExit, NodeOutput, NodeProgram } from './cluster-view.ts';
 import type { FabricParts } from './fabric-parts.ts';
-import type { ClusterCommands, NodeExit, NodeOutput, NodeProgram, VmStatus } from './view.ts';
+import type { VmStatus } from './view.ts';
 
 export interface ChosenNodes {
   readonly chosen: readonly VmRecord[];

@@ -16,22 +16,19 @@ import type { VmRecord } from '../core/model.ts';
 import type { CreateRequest, Operation } from '../core/operation.ts';
 import { type ChosenNodes, ClusterPrograms } from './cluster-programs.ts';
 import { ClusterSetup } from './cluster-setup.ts';
+import type {
+  ClusterCommands,
+  ClusterRequest,
+  ClusterStatus,
+  NodeExit,
+  NodeOutput,
+  NodeProgram,
+} from './cluster-view.ts';
 import type { Creations, PlannedCreation } from './creations.ts';
 import { type FabricParts, type Refused, refuse } from './fabric-parts.ts';
 import type { LedgerState } from './ledger.ts';
 import type { Removals } from './removals.ts';
-import type {
-  Caller,
-  ClusterCommands,
-  ClusterRequest,
-  ClusterStatus,
-  CommandResult,
-  NodeExit,
-  NodeOutput,
-  NodeProgram,
-  OperationStatus,
-  VmStatus,
-} from './view.ts';
+import type { Caller, CommandResult, OperationStatus, VmStatus } from './view.ts';
 
 /** Of one owner. */
 const CLUSTERS_MAX = 100;

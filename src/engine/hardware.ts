@@ -30,18 +30,12 @@ import {
   viewsOf,
 } from './fabric-parts.ts';
 import { HardwareRuns } from './hardware-run.ts';
+import type { HardwareCommands, HardwareOptions, ResizeRequest } from './hardware-view.ts';
 import type { LedgerState } from './ledger.ts';
 import { begin } from './operations.ts';
 import { joinSnapshot } from './snapshot.ts';
 import { quotaFor, usedBy } from './usage.ts';
-import type {
-  Caller,
-  CommandResult,
-  HardwareCommands,
-  HardwareOptions,
-  OperationStatus,
-  ResizeRequest,
-} from './view.ts';
+import type { Caller, CommandResult, OperationStatus } from './view.ts';
 
 const LOOK_MS = 8_000;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;

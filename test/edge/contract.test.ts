@@ -95,6 +95,7 @@ const CALLS: Readonly<Record<string, readonly Call[]>> = {
   'POST /v1/clusters/{name}/exec': [
     { path: '/v1/clusters/lab/exec', body: { argv: ['true'], timeout: '10m' }, status: 200, before: cluster },
     { path: '/v1/clusters/lab/exec', body: { argv: [] }, status: 400, before: cluster },
+    { path: '/v1/clusters/lab/exec', body: { argv: ['true'], nodes: ['node9'] }, status: 404, before: cluster },
     { path: '/v1/clusters/none/exec', body: { argv: ['true'] }, status: 404 },
   ],
   'PUT /v1/clusters/{name}/files': [

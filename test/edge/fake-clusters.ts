@@ -5,16 +5,14 @@ import { once } from 'node:events';
 import type { Cluster } from '../../src/core/cluster.ts';
 import type { OperationKind } from '../../src/core/operation.ts';
 import type {
-  Caller,
   ClusterCommands,
   ClusterRequest,
   ClusterStatus,
-  CommandResult,
   NodeExit,
   NodeOutput,
   NodeProgram,
-  OperationStatus,
-} from '../../src/engine/view.ts';
+} from '../../src/engine/cluster-view.ts';
+import type { Caller, CommandResult, OperationStatus } from '../../src/engine/view.ts';
 import { conflict, notFound } from './fake-catalog.ts';
 import type { FakeOperations } from './fake-operations.ts';
 import { clock, NOW_MS, uuidOf, vmOf } from './pictures.ts';
@@ -103,6 +101,8 @@ export class FakeClusters implements ClusterCommands {
     const status = this.one(name, owner);
     if (status === undefined) return notFound(`there is no cluster ${name}`);
     const nodes = program.nodes ?? status.nodes.map((node) => node.name);
+    const missing = nodes.find((node) => !status.nodes.some((one) => one.name === node));
+    if (missing !== undefined) return notFound(`cluster ${name} has no node ${missing}`);
     const exits: NodeExit[] = [];
     for (const node of nodes) {
       if (program.argv[0] === 'forever' && !signal.aborted) await once(signal, 'abort');

@@ -3,15 +3,8 @@
 
 import type { Sizes, VmHardware, VmNic } from '../../src/core/hardware.ts';
 import type { HardwareVerb, OperationVm } from '../../src/core/operation.ts';
-import type {
-  Caller,
-  CommandResult,
-  HardwareCommands,
-  HardwareOptions,
-  OperationStatus,
-  ResizeRequest,
-  VmStatus,
-} from '../../src/engine/view.ts';
+import type { HardwareCommands, HardwareOptions, ResizeRequest } from '../../src/engine/hardware-view.ts';
+import type { Caller, CommandResult, OperationStatus, VmStatus } from '../../src/engine/view.ts';
 import { conflict, notFound } from './fake-catalog.ts';
 import type { FakeOperations } from './fake-operations.ts';
 

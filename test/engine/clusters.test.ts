@@ -3,7 +3,8 @@
 
 import { afterEach, describe, expect, it } from 'vitest';
 import type { CreateRequest } from '../../src/core/operation.ts';
-import type { CommandResult, NodeOutput, NodeProgram, OperationStatus } from '../../src/engine/view.ts';
+import type { NodeOutput, NodeProgram } from '../../src/engine/cluster-view.ts';
+import type { CommandResult, OperationStatus } from '../../src/engine/view.ts';
 import { Rig } from './rig.ts';
 
 const ANN = { owner: 'ann' };

@@ -4,7 +4,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HypervisorCall } from '../../src/adapters/hypervisor/memory/memory-script.ts';
 import type { CreateRequest } from '../../src/core/operation.ts';
-import type { CommandResult, OperationStatus, ResizeRequest } from '../../src/engine/view.ts';
+import type { ResizeRequest } from '../../src/engine/hardware-view.ts';
+import type { CommandResult, OperationStatus } from '../../src/engine/view.ts';
 import { policyOf } from '../core/builders.ts';
 import { Rig } from './rig.ts';
 

@@ -2,7 +2,7 @@
 
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import type { ClusterCommands, ClusterStatus } from '../../engine/view.ts';
+import type { ClusterCommands, ClusterStatus } from '../../engine/cluster-view.ts';
 import { callerOf } from '../guards.ts';
 import { ProblemError } from '../problem.ts';
 import { nameSchema } from '../query-values.ts';

@@ -1,9 +1,10 @@
 // /v1/clusters/{name}/exec and /files: programs and files on the nodes of a cluster. What programs write goes out as it comes.
 // Not here: how a guest's agent runs them (engine, adapters), the lines of the answer (exec-lines).
 
+import { setImmediate } from 'node:timers/promises';
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi';
 import { stream } from 'hono/streaming';
-import type { NodeOutput, NodeProgram } from '../../engine/view.ts';
+import type { NodeOutput, NodeProgram } from '../../engine/cluster-view.ts';
 import { clusterNameSchema, nodeExitsSchema, nodeNameSchema } from '../cluster-schemas.ts';
 import { ExecLines } from '../exec-lines.ts';
 import { ProblemError } from '../problem.ts';
@@ -91,22 +92,23 @@ export function addClusterProgramRoutes(app: OpenAPIHono, { engine }: Pick<Route
   const { clusters } = engine;
   const meant = clusterMeant(clusters);
 
-  app.openapi(exec, (c) => {
+  app.openapi(exec, async (c) => {
     const { name } = c.req.valid('param');
     const { cluster } = meant(c, name, c.req.valid('query').owner);
     const program = programOf(c.req.valid('json'));
     const lines = new ExecLines();
     const gone = AbortSignal.any([c.req.raw.signal, lines.givenUp]);
-    const ended = clusters
-      .run(name, cluster.owner, program, (output) => lines.add(outputOf(output)), gone)
-      .then(
-        (result) => {
-          if (result.ok) for (const exit of result.value) lines.add({ ...exit });
-          else lines.add({ problem: result.reason });
-        },
-        () => lines.add({ problem: 'this is a fault of virtscale; its log says more' }),
-      );
+    const running = clusters.run(name, cluster.owner, program, (output) => lines.add(outputOf(output)), gone);
+    const ended = running.then(
+      (result) => {
+        if (result.ok) for (const exit of result.value) lines.add({ ...exit });
+      },
+      () => lines.add({ problem: 'this is a fault of virtscale; its log says more' }),
+    );
     void ended.finally(() => lines.end());
+    // What is refused is refused before anything runs: then there is a status for it.
+    const atOnce = await Promise.race([running.catch(() => undefined), setImmediate(undefined)]);
+    if (atOnce !== undefined) accepted(atOnce);
     c.header('content-type', 'application/x-ndjson');
     const answer = stream(c, async (out) => {
       out.onAbort(() => lines.giveUp());
